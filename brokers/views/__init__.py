@@ -1,0 +1,1 @@
+"""The pages on which brokers are linked, looked after and unlinked."""
