@@ -1,0 +1,1 @@
+"""What changes limits, halts and decisions."""
