@@ -1,0 +1,1 @@
+"""The API of this app; a thin shell over its services and selectors."""

@@ -1,0 +1,1 @@
+"""The pages where orders are made, listed and looked at."""
