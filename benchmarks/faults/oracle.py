@@ -1,0 +1,242 @@
+"""What must never happen, judged where it would happen: at the moment the bytes leave, and in the book."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import Q, QuerySet
+
+from benchmarks.faults.book import PRICES, Book, HeldOrder
+from benchmarks.faults.world import World
+from brokers.enums import OrderType, Side
+from brokers.types import AccountHandle, DecisionToken, OrderRequest, ReplaceRequest, hash_order
+from orders.models import Order, OutboxMessage
+from orders.services.preview import change_request
+from orders.wire import request_of
+from risk.models import RiskDecisionRecord, TradingHalt
+from tradeplatform.common.prepared import PreparedQuery, slot
+
+KILL_GRACE = timedelta(seconds=1)
+# A decision may be a few seconds old when its order leaves; limits that held since then count.
+DECISION_LIFE = timedelta(seconds=8)
+POSITION_SHARE = Decimal("0.2")
+TOLERANCE = Decimal("1.01")
+
+_OF_ACCOUNT = {"account_id": slot(Order, "account")}
+_ORDER_BY_ID = PreparedQuery(
+    lambda: Order.objects.filter(**_OF_ACCOUNT, client_order_id=slot(Order, "client_order_id")).order_by()
+)
+_ORDER_BY_BROKER_ID = PreparedQuery(
+    lambda: Order.objects.filter(**_OF_ACCOUNT, broker_order_id=slot(Order, "broker_order_id")).order_by()
+)
+_CLAIMED = PreparedQuery(
+    lambda: (
+        OutboxMessage.objects.filter(
+            status="claimed",
+            **{name: slot(OutboxMessage, name) for name in ("order_id", "client_order_id", "kind")},
+        )
+        .order_by()
+        .values_list("pk", flat=True)
+    )
+)
+_DECISION = PreparedQuery(
+    lambda: (
+        RiskDecisionRecord.objects.filter(pk=slot(RiskDecisionRecord, "id"))
+        .order_by()
+        .values_list("verdict", "order_hash")
+    )
+)
+
+
+def _halts() -> QuerySet[TradingHalt, Any]:
+    """Return the halts in force that began before `since` and cover this broker, account or user."""
+    covers = Q(scope="platform")
+    for scope in ("broker", "account", "user"):
+        covers |= Q(scope=scope, scope_key=slot(TradingHalt, "scope_key", name=scope))
+    began = {"started_at__lte": slot(TradingHalt, "started_at", name="since")}
+    return TradingHalt.objects.filter(covers, lifted_at=None, **began).order_by().values_list("pk", flat=True)
+
+
+_HALTS = PreparedQuery(_halts)
+
+
+@dataclass
+class Violations:
+    """What was broken, how often, and the first examples."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, name: str, detail: str, at: float) -> None:
+        self.counts[name] += 1
+        if len(self.examples) < 40:
+            self.examples.append(f"{name} at {at:.3f} s: {detail}")
+
+
+@dataclass
+class SendWatch:
+    """Looks at every order write the moment it leaves the platform."""
+
+    world: World
+    book: Book
+    violations: Violations
+    sends: int = 0
+    sent: set[str] = field(default_factory=set)
+    limit_log: dict[str, list[tuple[float, Decimal]]] = field(default_factory=dict)
+
+    def report(self, name: str, detail: str) -> None:
+        self.violations.add(name, detail, self.world.time)
+        self.world.note(f"VIOLATION {name} {detail}")
+
+    def check_send(
+        self, handle: AccountHandle, request: OrderRequest, client_order_id: str, token: DecisionToken
+    ) -> None:
+        self.sends += 1
+        self.sent.add(client_order_id)
+        self.world.note(f"send {client_order_id}")
+        with self._never_silent():
+            self._judge_send(handle, request, client_order_id, token)
+
+    def _judge_send(
+        self, handle: AccountHandle, request: OrderRequest, client_order_id: str, token: DecisionToken
+    ) -> None:
+        order = _ORDER_BY_ID.first(account=handle.account_id, client_order_id=client_order_id)
+        if order is None:
+            self.report("phantom", f"{client_order_id} was sent without a stored order")
+            return
+        self._check_committed(order.pk, client_order_id, order.status == "submitting", "submit")
+        self._check_decision(handle, request, client_order_id, token)
+        self._check_halts(handle, order, request.side)
+        self._check_value(handle, request)
+        self._check_position(handle, request, client_order_id)
+
+    def check_replace(
+        self,
+        handle: AccountHandle,
+        broker_order_id: str,
+        changes: ReplaceRequest,
+        client_order_id: str,
+        token: DecisionToken,
+    ) -> None:
+        self.sends += 1
+        self.world.note(f"send replace {client_order_id}")
+        with self._never_silent():
+            self._judge_replace(handle, broker_order_id, changes, client_order_id, token)
+
+    def _judge_replace(
+        self,
+        handle: AccountHandle,
+        broker_order_id: str,
+        changes: ReplaceRequest,
+        client_order_id: str,
+        token: DecisionToken,
+    ) -> None:
+        order = _ORDER_BY_BROKER_ID.first(account=handle.account_id, broker_order_id=broker_order_id)
+        if order is None:
+            self.report("phantom", f"a replace of {broker_order_id} was sent without a stored order")
+            return
+        self._check_committed(order.pk, client_order_id, order.status == "pending_replace", "replace")
+        request = change_request(request_of(order), changes)
+        self._check_decision(handle, request, client_order_id, token)
+        self._check_halts(handle, order, request.side)
+
+    def _check_committed(self, order_id: UUID, client_order_id: str, is_marked: bool, kind: str) -> None:
+        """The claim and SUBMITTING must be durable before any byte leaves."""
+        if connections["default"].in_atomic_block:
+            self.report("uncommitted send", client_order_id)
+        claimed = _CLAIMED.all(order_id=order_id, client_order_id=client_order_id, kind=kind)
+        if not (is_marked and claimed):
+            self.report("unmarked send", f"{client_order_id}: the stored order does not say it is being sent")
+
+    def _check_decision(
+        self, handle: AccountHandle, request: OrderRequest, client_order_id: str, token: DecisionToken
+    ) -> None:
+        expected = hash_order(account_id=handle.account_id, client_order_id=client_order_id, request=request)
+        if _DECISION.all(id=token.decision_id) != [("allow", expected)]:
+            self.report("undecided send", f"{client_order_id}: no ALLOW for this hash")
+
+    def _check_halts(self, handle: AccountHandle, order: Order, side: Side) -> None:
+        if self._is_exit(handle, order.symbol, side, order.quantity):
+            return
+        if _HALTS.all(
+            broker=handle.broker,
+            account=str(handle.account_id),
+            user=str(order.user_id),
+            since=self.world.now() - KILL_GRACE,
+        ):
+            self.report("send after kill", order.client_order_id)
+
+    def _is_exit(self, handle: AccountHandle, symbol: str, side: Side, quantity: Decimal | None) -> bool:
+        """Buying back what a second sale at the broker's own app left short is an exit, too."""
+        held = self.book.accounts[handle.broker_account_id].positions.get(symbol, Decimal(0))
+        return side is Side.SELL or (quantity or 0) <= -held
+
+    def _check_value(self, handle: AccountHandle, request: OrderRequest) -> None:
+        log = self.limit_log.get(handle.broker_account_id)
+        if not log or self._is_exit(handle, request.symbol, request.side, request.quantity):
+            return
+        since = self.world.time - DECISION_LIFE.total_seconds()
+        at_start = [value for at, value in log if at <= since][-1:]
+        loosest = max([*at_start, *(value for at, value in log if at > since)])
+        if (request.quantity or 0) * price_of(request) > loosest:
+            self.report("limit breach", f"order value over {loosest} at {handle.broker_account_id}")
+
+    def _check_position(self, handle: AccountHandle, request: OrderRequest, client_order_id: str) -> None:
+        held = self.book.accounts[handle.broker_account_id]
+        if request.symbol in held.touched_by_hand:
+            return
+        quantity = request.quantity or Decimal(0)
+        others = [
+            order
+            for order in held.orders
+            if order.is_live and order.intent != client_order_id and order.view.symbol == request.symbol
+        ]
+        position = held.positions.get(request.symbol, Decimal(0))
+        if request.side is Side.SELL:
+            leaving = sum((order.leaves for order in others if order.view.side is Side.SELL), Decimal(0))
+            if leaving + quantity > position:
+                self.report("limit breach", f"oversold {request.symbol} at {handle.broker_account_id}")
+            return
+        price = PRICES[request.symbol]
+        on_order = sum((order.cost for order in others), Decimal(0))
+        worth = sum((PRICES[name] * number for name, number in held.positions.items()), Decimal(0))
+        share = (position * price + on_order + quantity * price_of(request)) / (held.cash + worth)
+        if share > POSITION_SHARE * TOLERANCE:
+            self.report("limit breach", f"{request.symbol} at {share:.3f} of {handle.broker_account_id}")
+        free = held.cash - sum((order.cost for order in held.orders if order.is_live), Decimal(0))
+        if (
+            not held.touched_by_hand
+            and quantity * price_of(request) > free
+            and not self._lives(client_order_id)
+        ):
+            self.report("limit breach", f"overspent at {handle.broker_account_id}")
+
+    @contextmanager
+    def _never_silent(self) -> Iterator[None]:
+        """A mistake of this judge must not look like an unclear outcome to the sender."""
+        try:
+            yield
+        except Exception as error:
+            self.report("the judge failed", repr(error))
+            raise
+
+    def _lives(self, client_order_id: str) -> bool:
+        """Tell whether a copy of this order is at the broker: a repeat's cost is counted there already."""
+        return bool(self.book.by_intent.get(client_order_id))
+
+    def check_accept(self, order: HeldOrder) -> None:
+        """I1: at most one order at the broker per intent."""
+        if len(self.book.by_intent[order.intent]) > 1:
+            self.report("duplicate", f"{order.intent} lives as {order.id} too")
+
+
+def price_of(request: OrderRequest) -> Decimal:
+    if request.order_type is OrderType.MARKET:
+        return PRICES[request.symbol]
+    return request.limit_price or PRICES[request.symbol]
