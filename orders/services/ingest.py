@@ -186,6 +186,7 @@ def apply_report_locked(
         if report.exec_type in (ExecType.REPLACED, ExecType.REJECTED):
             return order
     elif is_superseded(order, report):
+        remember_ids(order, broker_order_id=report.broker_order_id, client_order_id="")
         return order
     if order.broker_order_id != report.broker_order_id:
         remember_ids(order, broker_order_id=report.broker_order_id, client_order_id="")

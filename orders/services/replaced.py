@@ -35,6 +35,15 @@ def open_replace_message(order: Order) -> OutboxMessage | None:
     return None if refused or _is_id_of(order, message, order.broker_order_id) else message
 
 
+def has_known_id(message: OutboxMessage) -> bool:
+    """Tell whether we know what the broker calls the order that this replace asked for."""
+    return (
+        OrderAlias.objects.filter(order=message.order_id, client_order_id=message.client_order_id)
+        .exclude(broker_order_id="")
+        .exists()
+    )
+
+
 def _is_id_of(order: Order, message: OutboxMessage, broker_order_id: str) -> bool:
     """Tell whether the broker gave this id to the order that the replace asked for."""
     return OrderAlias.objects.filter(
@@ -72,6 +81,11 @@ def finish_replace(order: Order, report: ExecutionReport, *, at: datetime) -> No
     """Give `order` its new id and terms, or put it back where it was when the broker refused."""
     message = open_replace_message(order)
     if report.exec_type is ExecType.REJECTED:
+        remember_ids(
+            order,
+            broker_order_id=report.broker_order_id,
+            client_order_id=message.client_order_id if message else report.client_order_id,
+        )
         _close(message, at, problem=report.text)
         if order.status == OrderStatus.PENDING_REPLACE:
             move_order(order, Trigger.REPLACE_REFUSED, actor=ACTOR, at=at, data={"text": report.text[:300]})

@@ -25,6 +25,7 @@ from orders.enums import OrderStatus, OutboxKind, OutboxStatus
 from orders.journal import move_order, publish_order, record_fact
 from orders.locks import lock_account, lock_order
 from orders.models import Order, OutboxMessage
+from orders.services.adopt import remember_ids
 from orders.services.claim import LONGEST_HOLD_UP, drop_message, is_cancel_wanted
 from orders.services.ingest import apply_report_locked
 from orders.services.landing_window import landing_window, note_landing
@@ -35,6 +36,7 @@ from orders.services.look_alikes import (
     find_match,
     keeps_our_ids,
 )
+from orders.services.replaced import has_known_id
 from orders.services.senders import is_gone
 from orders.services.snapshot import report_of
 from orders.services.submit import adopt_answer
@@ -131,13 +133,18 @@ def resolve_unknown(outbox_id: int) -> bool:
 
 
 def _is_in_doubt(message: OutboxMessage) -> bool:
-    """Tell whether the row's outcome is still open; the stream may have told it meanwhile."""
+    """Tell whether the row's outcome is still open; the stream may have told it meanwhile.
+
+    A replace that came too late for its order may have left a refused one at the broker, under an id that we
+    must know.
+    """
     order = message.order
     match message.kind:
         case OutboxKind.SUBMIT:
             return order.status in (OrderStatus.SUBMITTING, OrderStatus.UNCONFIRMED)
         case OutboxKind.REPLACE:
-            return order.status in (OrderStatus.PENDING_REPLACE, OrderStatus.PENDING_CANCEL)
+            is_changing = order.status in (OrderStatus.PENDING_REPLACE, OrderStatus.PENDING_CANCEL)
+            return is_changing or not has_known_id(message)
     return not order.is_closed
 
 
@@ -212,6 +219,10 @@ def _adopt(found: BrokerOrder) -> Change:
         if message.kind == OutboxKind.CANCEL and found.status in _STILL_OPEN:
             _ask_again(message, now)
             return
+        if message.kind == OutboxKind.REPLACE:
+            remember_ids(
+                order, broker_order_id=found.broker_order_id, client_order_id=message.client_order_id
+            )
         try:
             apply_report_locked(order.account, report_of(found), received_at=now)
         except IllegalTransition:
@@ -335,7 +346,8 @@ def _look_again(message: OutboxMessage, problem: str, *, unanswered: BrokerError
             id=message.pk, lookups=message.lookups + 1, not_before=next_look, problem=problem[:300]
         )
         order = lock_order(message.order_id)
-        if changed and now >= _ask_person_from(message, now) and order.needs_person_at is None:
+        is_late = now >= _ask_person_from(message, now) and not order.is_closed
+        if changed and is_late and order.needs_person_at is None:
             order.needs_person_at = now
             order.save(update_fields=["needs_person_at"])
             record_fact(

@@ -3,16 +3,19 @@ from datetime import timedelta
 
 import pytest
 
-from brokers.enums import BrokerOrderStatus
+from brokers.enums import BrokerOrderStatus, ExecType
 from brokers.exceptions import OutcomeUnknown, Rejected
 from brokers.models import BrokerAccount
+from brokers.types import ExecutionReport
 from orders.drafts import parse_changes
 from orders.exceptions import InvalidOrder, OrderBusy, OrderClosed, OrderDenied
 from orders.models import Order, OutboxMessage
 from orders.services.cancel import cancel_order
+from orders.services.ingest import apply_report
 from orders.services.reconcile import backfill_account, check_in_flight
 from orders.services.replace import replace_order
 from orders.services.resolve import resolve_unknown
+from orders.services.snapshot import report_of
 from risk.models import TradingHalt
 from risk.services.limits import set_limit
 from tests.orders.helpers import D, fresh, outbox, place, send
@@ -166,6 +169,69 @@ def test_a_replace_with_a_lost_answer_is_adopted(user: User, order: Order, book:
     order = fresh(order)
     assert (order.status, order.quantity) == ("accepted", D("20"))
     assert book.orders[order.broker_order_id].status is BrokerOrderStatus.OPEN
+
+
+def refuse_too_late_replace(user: User, order: Order, book: ScriptedBook) -> str:
+    """A replace whose answer is lost while its order fills; return the id of the order it leaves behind."""
+    replace_order(user=user, order_id=order.pk, changes=parse_changes({"limit_price": "9.00"}))
+    book.raise_next(OutcomeUnknown("504"), after=True)
+    send(order, "replace")
+    new = book.orders[book.by_client_id[outbox(order, "replace").client_order_id]]
+    book.set_status(new.broker_order_id, BrokerOrderStatus.REJECTED)
+    old = replace(book.orders[order.broker_order_id], replaced_by="", status=BrokerOrderStatus.OPEN)
+    book.orders[old.broker_order_id] = old
+    book.fill(old, D("10"), D("10.00"))
+    return new.broker_order_id
+
+
+def test_the_refused_order_of_a_replace_that_came_too_late_is_known(
+    user: User, order: Order, book: ScriptedBook
+) -> None:
+    refused_id = refuse_too_late_replace(user, order, book)
+    for execution in book.executions:
+        apply_report(
+            order.account_id,
+            ExecutionReport(
+                exec_type=ExecType.TRADE,
+                broker_order_id=execution.broker_order_id,
+                client_order_id="",
+                transact_time=execution.transact_time,
+                exec_id=execution.exec_id,
+                last_qty=execution.last_qty,
+                last_px=execution.last_px,
+            ),
+        )
+    assert fresh(order).status == "filled"
+    assert resolve_unknown(outbox(order, "replace").pk)
+    assert outbox(order, "replace").status == "done"
+    assert fresh(order).status == "filled"
+    assert fresh(order).aliases.filter(broker_order_id=refused_id).exists()
+
+
+def test_the_broker_itself_may_tell_of_the_refused_order(
+    user: User, order: Order, book: ScriptedBook
+) -> None:
+    refused_id = refuse_too_late_replace(user, order, book)
+    apply_report(order.account_id, report_of(book.orders[refused_id]))
+    assert fresh(order).status == "accepted"
+    assert fresh(order).broker_order_id == order.broker_order_id
+    assert fresh(order).aliases.filter(broker_order_id=refused_id).exists()
+    assert resolve_unknown(outbox(order, "replace").pk)
+
+
+def test_a_replace_that_never_arrived_bothers_nobody_once_its_order_is_closed(
+    user: User, order: Order, book: ScriptedBook
+) -> None:
+    replace_order(user=user, order_id=order.pk, changes=parse_changes({"limit_price": "9.00"}))
+    book.raise_next(OutcomeUnknown("reset"))
+    send(order, "replace")
+    Order.objects.filter(pk=order.pk).update(status="filled")
+    message = outbox(order, "replace")
+    assert not resolve_unknown(message.pk)
+    OutboxMessage.objects.filter(pk=message.pk).update(sent_at=message.sent_at - timedelta(minutes=5))
+    assert resolve_unknown(message.pk)
+    assert outbox(order, "replace").status == "dropped"
+    assert (fresh(order).status, fresh(order).needs_person_at) == ("filled", None)
 
 
 def test_a_quantity_below_what_has_filled_is_refused(
