@@ -198,7 +198,7 @@ class Instrument(models.Model):
     """A security as one broker lists it."""
 
     broker = models.CharField(max_length=24)
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     name = models.CharField(max_length=200, blank=True)
     exchange = models.CharField(max_length=20, blank=True)
     tradable = models.BooleanField(default=False)
@@ -223,7 +223,7 @@ class LatestQuote(models.Model):
     """The newest quote we have of a symbol from one broker's feed."""
 
     broker = models.CharField(max_length=24)
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     bid = PriceField(null=True)
     ask = PriceField(null=True)
     bid_size = QuantityField(null=True)
@@ -245,7 +245,7 @@ class QuoteInterest(models.Model):
 
     broker = models.CharField(max_length=24)
     account = models.ForeignKey(BrokerAccount, on_delete=models.CASCADE)
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     wanted_until = models.DateTimeField()
 
     class Meta:

@@ -36,7 +36,7 @@ class Order(models.Model):
     account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="orders")
     client_order_id = models.CharField(max_length=64)
     broker_order_id = models.CharField(max_length=64, blank=True)
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     side = models.CharField(max_length=4, choices=Side.choices)
     order_type = models.CharField(max_length=16, choices=OrderType.choices)
     time_in_force = models.CharField(max_length=4, choices=TimeInForce.choices)

@@ -1,10 +1,8 @@
-"""Builds the gate's input from the database and the broker's market data.
+"""Builds the gate's input from the database, under the account's lock.
 
-Two steps, because no network call may run inside a transaction: `read_market` first, without locks, then
-`build_context` under the account's lock.
+Before that, and without locks, `orders.market_facts` reads the market and `prepare_account` the balances.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -18,9 +16,9 @@ from brokers.exceptions import BrokerError
 from brokers.models import BrokerAccount
 from brokers.registry import manager
 from brokers.services.accounts import sync_account
-from brokers.services.market_data import get_instrument, get_quote, get_session, quote_broker
-from brokers.types import OrderRequest, QuoteInfo
+from brokers.types import OrderRequest
 from orders.enums import UNFINISHED, OrderOrigin, OrderStatus
+from orders.market_facts import MarketFacts, quote_facts
 from orders.models import Order
 from orders.open_orders import counted_by_broker, facts_of_open, group_of
 from orders.reservations import remaining_reservation
@@ -35,15 +33,11 @@ from risk.facts import (
     CredentialFacts,
     DisclosureFacts,
     ExistingOrderFacts,
-    InstrumentFacts,
-    InstrumentProblem,
     OrderFacts,
     PositionFacts,
     Purpose,
-    QuoteFacts,
     RecentIntentFacts,
     ReplacementFacts,
-    SessionFacts,
     UnconfirmedOrderFacts,
     UserFacts,
 )
@@ -55,28 +49,10 @@ from tradeplatform.models import Disclosure, User
 
 logger = structlog.get_logger(__name__)
 
-QUOTE_MAX_AGE = timedelta(seconds=2)
-QUIET_SYMBOL = timedelta(minutes=15)
 BALANCES_MAX_AGE = timedelta(seconds=30)
 RECENT = timedelta(seconds=60)
 ZERO = Decimal(0)
 NO_ORDER = UUID(int=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketFacts:
-    """What the outside world says about one symbol for one account, read before any lock is taken.
-
-    `quote` was confirmed by its source at `read_at`, give or take QUOTE_MAX_AGE.
-    """
-
-    instrument: InstrumentFacts | None
-    instrument_problem: InstrumentProblem
-    quote: QuoteInfo | None
-    read_at: datetime
-    quote_source: str
-    quote_configured: bool
-    session: SessionFacts | None
 
 
 class _Holding(NamedTuple):
@@ -86,28 +62,6 @@ class _Holding(NamedTuple):
     quantity: Decimal
     avg_price: Decimal
     market_price: Decimal | None
-
-
-def read_market(account: BrokerAccount, symbol: str, *, now: datetime) -> MarketFacts:
-    """Read instrument, quote and session; each from the newest stored value if that is fresh enough.
-
-    May call the broker: never run it inside a transaction. What cannot be read is None, and the gate
-    decides what that means.
-    """
-    instrument, problem = _read_instrument(account, symbol)
-    configured = manager.capabilities_of(account).quotes
-    quote = None
-    if configured and problem is InstrumentProblem.NONE:
-        quote = get_quote(account, symbol, max_age=QUOTE_MAX_AGE, now=now)
-    return MarketFacts(
-        instrument=instrument,
-        instrument_problem=problem,
-        quote=quote,
-        read_at=now,
-        quote_source=quote_broker(account),
-        quote_configured=configured,
-        session=_read_session(account, now),
-    )
 
 
 def prepare_account(account: BrokerAccount, *, now: datetime) -> BrokerAccount:
@@ -185,7 +139,7 @@ def build_context(
         ),
         instrument=market.instrument,
         instrument_problem=market.instrument_problem,
-        quote=_quote_facts(market),
+        quote=quote_facts(market),
         quote_configured=market.quote_configured,
         session=market.session,
         position=_position_facts(positions, request.symbol),
@@ -239,37 +193,6 @@ def _attach_parents(orders: dict[UUID, Order]) -> None:
     for order in orders.values():
         if order.parent_id is not None:
             order.parent = parents[order.parent_id]
-
-
-def _read_instrument(account: BrokerAccount, symbol: str) -> tuple[InstrumentFacts | None, InstrumentProblem]:
-    try:
-        row = get_instrument(account, symbol)
-    except BrokerError:
-        return None, InstrumentProblem.UNAVAILABLE
-    if row is None:
-        return None, InstrumentProblem.UNKNOWN
-    facts = InstrumentFacts(
-        symbol=row.symbol,
-        tradable=row.tradable,
-        fractionable=row.fractionable,
-        shortable=row.shortable,
-        otc=row.exchange.upper() == "OTC",
-        checked_at=row.checked_at,
-        fractional_extended_hours=row.fractional_extended_hours,
-        overnight_tradable=row.overnight_tradable,
-    )
-    return facts, InstrumentProblem.NONE
-
-
-def _read_session(account: BrokerAccount, now: datetime) -> SessionFacts | None:
-    state = get_session(account, now=now)
-    return SessionFacts(
-        session=state.session,
-        is_open=state.is_open,
-        next_open=state.next_open,
-        next_close=state.next_close,
-        source=state.source,
-    )
 
 
 def _user_facts(user: User, account: BrokerAccount) -> UserFacts:
@@ -361,29 +284,6 @@ def _position_facts(positions: list[_Holding], symbol: str) -> PositionFacts:
     if row is None:
         return PositionFacts(quantity=ZERO)
     return PositionFacts(quantity=row.quantity, market_price=row.market_price)
-
-
-def _quote_facts(market: MarketFacts) -> QuoteFacts | None:
-    quote = market.quote
-    if quote is None:
-        return None
-    return QuoteFacts(
-        bid=quote.bid,
-        ask=quote.ask,
-        last=quote.last,
-        previous_close=quote.previous_close,
-        as_of=_confirmed_at(quote, market.read_at),
-        source=market.quote_source,
-    )
-
-
-def _confirmed_at(quote: QuoteInfo, read_at: datetime) -> datetime:
-    """Return the time for which the quote is known to hold.
-
-    A quiet symbol's best bid and ask may stand unchanged for minutes; the source that returns them now
-    confirms them for now. Older than that, the feed itself is in doubt and the quote's own time counts.
-    """
-    return max(quote.as_of, read_at) if read_at - quote.as_of <= QUIET_SYMBOL else quote.as_of
 
 
 def _recent_facts(order: Order) -> RecentIntentFacts:

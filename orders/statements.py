@@ -3,6 +3,8 @@
 What each means stands where it is used. `tradeplatform.common.prepared` says why they are written so.
 """
 
+from typing import TypeVar
+
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 
 from brokers.enums import Side
@@ -244,14 +246,19 @@ FINISH_ROW = PreparedUpdate(
 
 # Booking
 
+Known = TypeVar("Known", Order, OrderAlias)
+
+
+def _by_broker_id(model: type[Known]) -> QuerySet[Known]:
+    return model.objects.filter(
+        account_id=slot(model, "account"), broker_order_id=slot(model, "broker_order_id")
+    ).order_by()
+
+
 SAVE_BROKER_ID = PreparedUpdate(
     lambda: Order.objects.filter(pk=slot(Order, "id")), broker_order_id=slot(Order, "broker_order_id")
 )
-BY_BROKER_ID = PreparedQuery(
-    lambda: Order.objects.filter(
-        account_id=slot(Order, "account"), broker_order_id=slot(Order, "broker_order_id")
-    ).order_by()
-)
+BY_BROKER_ID = PreparedQuery(lambda: _by_broker_id(Order))
 SAVE_FACTS = PreparedUpdate(
     lambda: Order.objects.filter(pk=slot(Order, "id")), **{name: slot(Order, name) for name in FACT_FIELDS}
 )
@@ -263,13 +270,7 @@ BY_CLIENT_ID = PreparedQuery(
         account_id=slot(Order, "account"), client_order_id=slot(Order, "client_order_id")
     ).order_by()
 )
-ALIAS_BY_BROKER_ID = PreparedQuery(
-    lambda: (
-        OrderAlias.objects.select_related("order")
-        .filter(account_id=slot(OrderAlias, "account"), broker_order_id=slot(OrderAlias, "broker_order_id"))
-        .order_by()
-    )
-)
+ALIAS_BY_BROKER_ID = PreparedQuery(lambda: _by_broker_id(OrderAlias).select_related("order"))
 ALIAS_BY_CLIENT_ID = PreparedQuery(
     lambda: (
         OrderAlias.objects.select_related("order")
@@ -320,24 +321,8 @@ FILLS_OF_BROKER_ORDER = PreparedQuery(
     )
 )
 
-KNOWN_ORDER = PreparedQuery(
-    lambda: (
-        Order.objects.filter(
-            account_id=slot(Order, "account"), broker_order_id=slot(Order, "broker_order_id")
-        )
-        .order_by()
-        .values_list("pk", flat=True)[:1]
-    )
-)
-KNOWN_ALIAS = PreparedQuery(
-    lambda: (
-        OrderAlias.objects.filter(
-            account_id=slot(OrderAlias, "account"), broker_order_id=slot(OrderAlias, "broker_order_id")
-        )
-        .order_by()
-        .values_list("pk", flat=True)[:1]
-    )
-)
+KNOWN_ORDER = PreparedQuery(lambda: _by_broker_id(Order).values_list("pk", flat=True)[:1])
+KNOWN_ALIAS = PreparedQuery(lambda: _by_broker_id(OrderAlias).values_list("pk", flat=True)[:1])
 
 # Doubt
 

@@ -49,7 +49,7 @@ class LedgerEntry(models.Model):
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="entries")
     kind = models.CharField(max_length=16, choices=EntryKind.choices)
     source_key = models.CharField(max_length=160)
-    symbol = models.CharField(max_length=20, blank=True)
+    symbol = models.CharField(max_length=32, blank=True)
     quantity = QuantityField(default=0)
     price = PriceField(null=True, blank=True)
     amount = MoneyField(default=0)
@@ -82,7 +82,7 @@ class Lot(models.Model):
 
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="lots")
     entry = models.ForeignKey(LedgerEntry, on_delete=models.CASCADE, related_name="lots")
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     opened_at = models.DateTimeField()
     quantity = QuantityField()
     remaining = QuantityField()
@@ -123,7 +123,7 @@ class Position(models.Model):
     """
 
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="positions")
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     quantity = QuantityField(default=0)
     avg_price = PriceField(default=0)
     entry_price = PriceField(default=0)
@@ -164,7 +164,7 @@ class EquitySnapshot(models.Model):
 class BenchmarkPrice(models.Model):
     """Daily close of a benchmark such as SPY."""
 
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     date = models.DateField()
     close = PriceField()
 
@@ -181,7 +181,7 @@ class Break(models.Model):
 
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="breaks")
     kind = models.CharField(max_length=32)
-    symbol = models.CharField(max_length=20, blank=True)
+    symbol = models.CharField(max_length=32, blank=True)
     subject = models.CharField(max_length=64, blank=True, help_text="The order that differs, else empty.")
     drift = models.CharField(max_length=32, blank=True, help_text="What most likely happened.")
     cause = models.CharField(max_length=300, blank=True, help_text="Why that is likely, in a sentence.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.test import TransactionTestCase
 
@@ -16,6 +17,11 @@ FIGURES = "figures"
 
 
 def pytest_configure() -> None:
+    # How fast an example is made or run decides nothing: the machine may be busy.
+    hypothesis.settings.register_profile(
+        "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("tests")
     TransactionTestCase._fixture_teardown = empty_tables
 
 

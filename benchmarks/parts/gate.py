@@ -15,7 +15,8 @@ def main() -> None:
     from benchmarks.world import make_traders, store_positions
     from orders.drafts import parse_order
     from orders.locks import lock_account
-    from orders.risk_context import build_context, prepare_account, read_market
+    from orders.market_facts import read_market
+    from orders.risk_context import build_context, prepare_account
     from risk.engine import evaluate
     from risk.facts import Purpose
     from risk.rules import ALL_RULES

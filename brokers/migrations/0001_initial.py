@@ -102,7 +102,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('broker', models.CharField(max_length=24)),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('name', models.CharField(blank=True, max_length=200)),
                 ('exchange', models.CharField(blank=True, max_length=20)),
                 ('tradable', models.BooleanField(default=False)),
@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('broker', models.CharField(max_length=24)),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('bid', tradeplatform.common.fields.PriceField(decimal_places=9, max_digits=24, null=True)),
                 ('ask', tradeplatform.common.fields.PriceField(decimal_places=9, max_digits=24, null=True)),
                 ('bid_size', tradeplatform.common.fields.QuantityField(decimal_places=9, max_digits=28, null=True)),
@@ -186,7 +186,7 @@ class Migration(migrations.Migration):
                 ('sequence', models.PositiveBigIntegerField(default=0, help_text='Order of arrival within the book.')),
                 ('role', models.CharField(blank=True, choices=[('', 'Entry'), ('take_profit', 'Take profit'), ('stop_loss', 'Stop loss')], default='', max_length=12)),
                 ('client_order_id', models.CharField(max_length=128)),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('side', models.CharField(choices=[('buy', 'Buy'), ('sell', 'Sell')], max_length=4)),
                 ('order_type', models.CharField(choices=[('market', 'Market'), ('limit', 'Limit'), ('stop', 'Stop'), ('stop_limit', 'Stop limit'), ('trailing_stop', 'Trailing stop')], max_length=16)),
                 ('time_in_force', models.CharField(choices=[('day', 'Day'), ('gtc', 'Good till canceled'), ('opg', 'At the open'), ('cls', 'At the close'), ('ioc', 'Immediate or cancel'), ('fok', 'Fill or kill')], max_length=4)),
@@ -234,7 +234,7 @@ class Migration(migrations.Migration):
             name='PracticePosition',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('quantity', tradeplatform.common.fields.QuantityField(decimal_places=9, max_digits=28)),
                 ('avg_price', tradeplatform.common.fields.PriceField(decimal_places=9, max_digits=24)),
                 ('book', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='positions', to='brokers.practicebook')),
@@ -245,7 +245,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('broker', models.CharField(max_length=24)),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('wanted_until', models.DateTimeField()),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='brokers.brokeraccount')),
             ],

@@ -30,10 +30,10 @@ CLAIM_BATCH = 1000
 GIVE_UP_BATCH = 200
 
 
-_BY_NAME = {"name": slot(StreamProcess, "name")}
 _BY_HOLDER = {"holder_id": slot(AccountStream, "holder")}
 _PROVE_LIFE = PreparedUpdate(
-    lambda: StreamProcess.objects.filter(**_BY_NAME), alive_until=slot(StreamProcess, "alive_until")
+    lambda: StreamProcess.objects.filter(name=slot(StreamProcess, "name")),
+    alive_until=slot(StreamProcess, "alive_until"),
 )
 _PROCESSES = PreparedQuery(lambda: StreamProcess.objects.values_list("name", flat=True))
 _A_DEAD_ONE = PreparedQuery(

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('client_order_id', models.CharField(max_length=64)),
                 ('broker_order_id', models.CharField(blank=True, max_length=64)),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('side', models.CharField(choices=[('buy', 'Buy'), ('sell', 'Sell')], max_length=4)),
                 ('order_type', models.CharField(choices=[('market', 'Market'), ('limit', 'Limit'), ('stop', 'Stop'), ('stop_limit', 'Stop limit'), ('trailing_stop', 'Trailing stop')], max_length=16)),
                 ('time_in_force', models.CharField(choices=[('day', 'Day'), ('gtc', 'Good till canceled'), ('opg', 'At the open'), ('cls', 'At the close'), ('ioc', 'Immediate or cancel'), ('fok', 'Fill or kill')], max_length=4)),

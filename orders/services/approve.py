@@ -25,9 +25,10 @@ from orders.exceptions import (
 )
 from orders.journal import move_order, publish_order, record_fact
 from orders.locks import lock_account, lock_order
+from orders.market_facts import MarketFacts, read_market
 from orders.models import Approval, Order
 from orders.representation import approval_document, finding_document
-from orders.risk_context import MarketFacts, build_context, prepare_account, read_market
+from orders.risk_context import build_context, prepare_account
 from orders.selectors import approval_of, get_order_for
 from orders.services.approval_request import (
     approval_facts,

@@ -21,9 +21,10 @@ from orders.enums import OrderStatus, OutboxKind
 from orders.exceptions import ConfirmationRequired, IdempotencyInProgress, OrderDenied
 from orders.journal import publish_order
 from orders.locks import is_lock_timeout, limit_lock_wait, lock_account
+from orders.market_facts import MarketFacts, read_market
 from orders.models import IdempotencyRecord, Order, OrderEvent, OutboxMessage
 from orders.representation import finding_document, order_document
-from orders.risk_context import MarketFacts, build_context, prepare_account, read_market
+from orders.risk_context import build_context, prepare_account
 from orders.services.approval_request import request_approval
 from orders.services.authorize import authorize_order
 from orders.services.idempotency import (

@@ -9,7 +9,8 @@ from brokers.selectors import get_account_for
 from brokers.services.market_data import note_interest
 from brokers.types import OrderRequest, ReplaceRequest
 from orders.exceptions import OrderClosed
-from orders.risk_context import MarketFacts, build_context, prepare_account, read_market
+from orders.market_facts import MarketFacts, read_market
+from orders.risk_context import build_context, prepare_account
 from orders.selectors import get_order_for
 from orders.wire import request_of
 from risk.engine import evaluate

@@ -11,8 +11,9 @@ from datetime import timedelta
 from brokers.enums import Environment
 from brokers.types import DecisionToken, hash_order
 from orders.enums import OutboxKind
+from orders.market_facts import read_market
 from orders.models import OutboxMessage
-from orders.risk_context import build_context, prepare_account, read_market
+from orders.risk_context import build_context, prepare_account
 from orders.services.approval_request import given_approval
 from orders.services.authorize import authorize_opening
 from orders.services.preview import change_request

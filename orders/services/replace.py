@@ -11,9 +11,10 @@ from orders.enums import OPEN, OutboxKind
 from orders.exceptions import ConfirmationRequired, InvalidOrder, OrderBusy, OrderClosed, OrderDenied
 from orders.journal import move_order, publish_order
 from orders.locks import lock_account, lock_order
+from orders.market_facts import read_market
 from orders.models import Order, OutboxMessage
 from orders.representation import finding_document
-from orders.risk_context import build_context, prepare_account, read_market
+from orders.risk_context import build_context, prepare_account
 from orders.selectors import get_order_for
 from orders.services.authorize import authorize_order
 from orders.services.preview import change_request

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             name='BenchmarkPrice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('date', models.DateField()),
                 ('close', tradeplatform.common.fields.PriceField(decimal_places=9, max_digits=24)),
             ],
@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('opening_cash', 'Opening cash'), ('opening_lot', 'Opening position'), ('fill', 'Fill'), ('bust', 'Busted fill'), ('fee', 'Fee'), ('dividend', 'Dividend'), ('interest', 'Interest'), ('transfer', 'Transfer'), ('split', 'Split'), ('correction', 'Correction')], max_length=16)),
                 ('source_key', models.CharField(max_length=160)),
-                ('symbol', models.CharField(blank=True, max_length=20)),
+                ('symbol', models.CharField(blank=True, max_length=32)),
                 ('quantity', tradeplatform.common.fields.QuantityField(decimal_places=9, default=0, max_digits=28)),
                 ('price', tradeplatform.common.fields.PriceField(blank=True, decimal_places=9, max_digits=24, null=True)),
                 ('amount', tradeplatform.common.fields.MoneyField(decimal_places=9, default=0, max_digits=28)),
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
             name='Lot',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('opened_at', models.DateTimeField()),
                 ('quantity', tradeplatform.common.fields.QuantityField(decimal_places=9, max_digits=28)),
                 ('remaining', tradeplatform.common.fields.QuantityField(decimal_places=9, max_digits=28)),
@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(max_length=32)),
-                ('symbol', models.CharField(blank=True, max_length=20)),
+                ('symbol', models.CharField(blank=True, max_length=32)),
                 ('subject', models.CharField(blank=True, help_text='The order that differs, else empty.', max_length=64)),
                 ('drift', models.CharField(blank=True, help_text='What most likely happened.', max_length=32)),
                 ('cause', models.CharField(blank=True, help_text='Why that is likely, in a sentence.', max_length=300)),
@@ -184,7 +184,7 @@ class Migration(migrations.Migration):
             name='Position',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=20)),
+                ('symbol', models.CharField(max_length=32)),
                 ('quantity', tradeplatform.common.fields.QuantityField(decimal_places=9, default=0, max_digits=28)),
                 ('avg_price', tradeplatform.common.fields.PriceField(decimal_places=9, default=0, max_digits=24)),
                 ('entry_price', tradeplatform.common.fields.PriceField(decimal_places=9, default=0, max_digits=24)),

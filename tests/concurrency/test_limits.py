@@ -11,8 +11,8 @@ import pytest
 
 from brokers.models import BrokerAccount
 from orders.exceptions import OrderDenied
+from orders.market_facts import read_market
 from orders.models import Order
-from orders.risk_context import read_market
 from orders.services import place as service
 from risk.engine import evaluate
 from risk.models import RiskLimit

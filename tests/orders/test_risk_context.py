@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from brokers.models import BrokerAccount, LatestQuote
 from orders.exceptions import OrderDenied
-from orders.risk_context import read_market
+from orders.market_facts import read_market
 from tests.orders.helpers import D, place
 from tests.orders.scripted_broker import ScriptedAdapter, ScriptedBook
 from tradeplatform.models import User

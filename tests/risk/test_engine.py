@@ -214,7 +214,7 @@ def test_what_cannot_be_measured_is_left_open() -> None:
 # --- properties ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(contexts())
 def test_the_verdict_follows_from_the_findings(ctx: RiskContext) -> None:
     failures: list[str] = []
@@ -231,7 +231,7 @@ def test_the_verdict_follows_from_the_findings(ctx: RiskContext) -> None:
         assert bool(check.findings) == (check.outcome in (Outcome.SOFT, Outcome.HARD, Outcome.APPROVAL))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(contexts())
 def test_a_context_survives_json_and_gives_the_same_decision(ctx: RiskContext) -> None:
     text = json.dumps(ctx.to_json())
@@ -240,7 +240,7 @@ def test_a_context_survives_json_and_gives_the_same_decision(ctx: RiskContext) -
     assert encode(evaluate(again)) == encode(evaluate(ctx))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(contexts(), st.data())
 def test_a_stricter_limit_never_lets_more_through(ctx: RiskContext, data: st.DataObject) -> None:
     spec = data.draw(st.sampled_from(CATALOGUE))
@@ -264,7 +264,7 @@ def _stricter(value: str, name: str, data: st.DataObject) -> str:
     return spec.parse(str(int(drawn) if spec.unit in (LimitUnit.COUNT, LimitUnit.SECONDS) else drawn))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(contexts())
 def test_an_exit_is_never_refused_for_size_rate_price_age_or_a_stop(ctx: RiskContext) -> None:
     if not reduces_position(ctx):

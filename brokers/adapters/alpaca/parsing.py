@@ -15,7 +15,9 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _LARGEST = Decimal(10) ** 18
 _FINEST = -18
 _LONGEST_ID = 128
-_LONGEST_SYMBOL = 20
+# As long as our columns. An option has up to 21 characters (OCC symbology): an account that holds one must
+# stay readable.
+_LONGEST_SYMBOL = 32
 
 Word = TypeVar("Word", bound=models.TextChoices)
 

@@ -51,7 +51,7 @@ class PracticePosition(models.Model):
     """Shares held; a row goes when the last share does."""
 
     book = models.ForeignKey(PracticeBook, on_delete=models.CASCADE, related_name="positions")
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     quantity = QuantityField()
     avg_price = PriceField()
 
@@ -76,7 +76,7 @@ class PracticeOrder(models.Model):
     root = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="legs")
     role = models.CharField(max_length=12, choices=ExitRole.choices, blank=True, default="")
     client_order_id = models.CharField(max_length=128)
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=32)
     side = models.CharField(max_length=4, choices=Side.choices)
     order_type = models.CharField(max_length=16, choices=OrderType.choices)
     time_in_force = models.CharField(max_length=4, choices=TimeInForce.choices)
