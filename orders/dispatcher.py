@@ -52,6 +52,8 @@ IDLE_RECONCILE = timedelta(seconds=60)
 # The first close is compared at once. While more follow, or the broker cannot be read, one look in so long is
 # enough: comparing every account every few seconds took more of the processors than sending its orders did.
 COMPARE_PAUSE = timedelta(seconds=15)
+# Of accounts with open orders the balances are as new as the gate wants them (risk_context.BALANCES_MAX_AGE).
+ACTIVE_COMPARE = timedelta(seconds=30)
 RETRY_FAILED_CLAIM = timedelta(seconds=2)
 
 
@@ -265,7 +267,11 @@ class OrderDispatcher:
             last = self.reconciled.setdefault(account_id, now)
             if now - last >= period.total_seconds():
                 self.reconciled[account_id] = now
-                self._aside(("account", account_id), partial(reconcile_account, account_id))
+                with_book = not is_active or self._is_compare_due(account_id, now, ACTIVE_COMPARE)
+                if with_book:
+                    self.compared[account_id] = now
+                work = partial(reconcile_account, account_id, with_book=with_book)
+                self._aside(("account", account_id), work)
 
     def _sync(self) -> None:
         """Compare the book of accounts in which an order has closed since their balances were read.
@@ -274,9 +280,12 @@ class OrderDispatcher:
         """
         now = monotonic()
         for account_id in ACCOUNTS_TO_COMPARE.all():
-            if now - self.compared.get(account_id, -math.inf) >= COMPARE_PAUSE.total_seconds():
+            if self._is_compare_due(account_id, now, COMPARE_PAUSE):
                 self.compared[account_id] = now
                 self._aside(("account", account_id), partial(compare_book, account_id))
+
+    def _is_compare_due(self, account_id: UUID, now: float, pause: timedelta) -> bool:
+        return now - self.compared.get(account_id, -math.inf) >= pause.total_seconds()
 
 
 def send_ready(

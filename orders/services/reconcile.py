@@ -78,8 +78,8 @@ def read_history(account_id: UUID, *, since: datetime) -> None:
         _read_facts(account, since=since, open_only=False)
 
 
-def reconcile_account(account_id: UUID) -> None:
-    """Compare open orders, fills, positions and cash with the broker's."""
+def reconcile_account(account_id: UUID, *, with_book: bool = True) -> None:
+    """Compare open orders and fills with the broker's, and `with_book` positions and cash as well."""
     account = _active(account_id)
     if account is None:
         return
@@ -88,7 +88,7 @@ def reconcile_account(account_id: UUID) -> None:
     since = utc_now() - timedelta(hours=1)
     if oldest is not None:
         since = max(min(since, oldest - OVERLAP), utc_now() - LONGEST_GAP)
-    if _read_facts(account, since=since, open_only=oldest is None):
+    if _read_facts(account, since=since, open_only=oldest is None) and with_book:
         compare_book(account_id)
 
 

@@ -149,3 +149,18 @@ def test_a_book_that_cannot_be_compared_is_tried_again_after_a_pause(
     dispatcher._sync()
     dispatcher._sync()
     assert asked == [account.pk]
+
+
+def test_an_account_with_open_orders_is_looked_at_every_15_seconds_and_its_book_every_30(
+    user: User, account: BrokerAccount, dispatcher: OrderDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = 1000.0, []
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(
+        module, "reconcile_account", lambda account_id, *, with_book: looks.append((now, with_book))
+    )
+    send(place(user, account).order)
+    for _ in range(61):
+        dispatcher._reconcile()
+        now += 1
+    assert looks == [(1015.0, True), (1030.0, False), (1045.0, True), (1060.0, False)]
