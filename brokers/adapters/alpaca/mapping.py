@@ -5,6 +5,7 @@ or one that is needed and missing, raises UnreadableAnswer, because a guess woul
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from brokers.adapters.alpaca.parsing import (
     read_day_start,
     read_decimal,
     read_flag,
+    read_id_time,
     read_symbol,
     read_text,
     read_time,
@@ -42,6 +44,8 @@ from brokers.types import (
 )
 
 ZERO = Decimal(0)
+# An activity may be dated so much later than it was recorded; what lies further apart is not believed.
+LONGEST_SETTLEMENT = timedelta(days=7)
 
 # What an account flag forbids, in the words that the user reads.
 _BLOCKS = {
@@ -296,10 +300,6 @@ def is_fill(row: Any) -> bool:
 def read_activity(answer: Any) -> BrokerActivity:
     """Translate an activity that is not a fill; `amount` is signed cash."""
     row = require_mapping(answer, "activity")
-    occurred_at = read_time(row, "transaction_time") or read_day_start(row, "date")
-    occurred_at = occurred_at or read_time(row, "created_at")
-    if occurred_at is None:
-        raise UnreadableAnswer("date is missing")
     return BrokerActivity(
         activity_id=require_name(row, "id"),
         kind=_activity_kind(read_text(row, "activity_type")),
@@ -307,7 +307,7 @@ def read_activity(answer: Any) -> BrokerActivity:
         amount=read_decimal(row, "net_amount"),
         quantity=read_decimal(row, "qty"),
         currency=read_text(row, "currency"),
-        occurred_at=occurred_at,
+        occurred_at=read_time(row, "transaction_time") or _time_of_day(row),
         description=(
             read_text(row, "description")
             or read_text(row, "activity_sub_type")
@@ -315,6 +315,22 @@ def read_activity(answer: Any) -> BrokerActivity:
         ),
         raw=row,
     )
+
+
+def _time_of_day(row: Mapping[str, Any]) -> datetime:
+    """Return when money or shares moved: the activity's date, and the time of its record if that is known.
+
+    Dates may lie after the record (settlement). What was recorded before an account's opening balances were
+    read is among them and must not be booked after them, so no activity is later than its record.
+    """
+    day = read_day_start(row, "date")
+    recorded = read_time(row, "created_at") or read_id_time(row, "id")
+    if day is None:
+        if recorded is None:
+            raise UnreadableAnswer("date is missing")
+        return recorded
+    is_near = recorded is not None and day - LONGEST_SETTLEMENT <= recorded < day + timedelta(days=1)
+    return recorded if recorded is not None and is_near else day
 
 
 def _activity_kind(word: str) -> ActivityKind:

@@ -12,6 +12,8 @@ from django.db import models
 NEW_YORK = ZoneInfo("America/New_York")
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+_ID_TIME = re.compile(r"\d{17}", re.ASCII)
+_MIDNIGHT = "0" * 9
 _LARGEST = Decimal(10) ** 18
 _FINEST = -18
 _LONGEST_ID = 128
@@ -165,6 +167,21 @@ def read_day_start(row: Mapping[str, Any], key: str) -> datetime | None:
     except ValueError:
         return None
     return datetime.combine(day, time(), tzinfo=NEW_YORK).astimezone(UTC)
+
+
+def read_id_time(row: Mapping[str, Any], key: str) -> datetime | None:
+    """Return the time with which an activity's id begins; None when it tells no more than a day.
+
+    Seventeen digits in New York time, to the millisecond: Alpaca, "Account Activities", sample trade activity
+    (read 2026-11-28).
+    """
+    digits, _, _ = read_text(row, key).partition("::")
+    if not _ID_TIME.fullmatch(digits) or digits.endswith(_MIDNIGHT):
+        return None
+    try:
+        return datetime.strptime(f"{digits}000", "%Y%m%d%H%M%S%f").replace(tzinfo=NEW_YORK).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def write_time(moment: datetime) -> str:

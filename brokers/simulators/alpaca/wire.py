@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.calendar import NEW_YORK
 from brokers.simulators.book import Book
 from brokers.simulators.records import Account, Execution, LedgerEntry, Order, Position
 from brokers.simulators.symbols import BY_SYMBOL, Listing
@@ -220,12 +221,12 @@ def asset_json(listing: Listing) -> dict[str, Any]:
 
 
 def activity_id(at: datetime, row_id: str) -> str:
-    """Activity id: seventeen digits of time, two colons, the row's uuid.
+    """Activity id: seventeen digits of time in New York, two colons, the row's uuid.
 
     It sorts by time and is the page token.
     """
-    utc = at.astimezone(UTC)
-    return f"{utc:%Y%m%d%H%M%S}{utc.microsecond // 1000:03d}::{row_id}"
+    local = at.astimezone(NEW_YORK)
+    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{row_id}"
 
 
 def fill_json(book: Book, execution: Execution) -> dict[str, Any]:
@@ -264,7 +265,7 @@ def ledger_json(entry: LedgerEntry) -> dict[str, Any]:
     body = {
         "id": activity_id(entry.at, entry.id),
         "activity_type": entry.entry_type,
-        "date": entry.at.astimezone(UTC).date().isoformat(),
+        "date": entry.at.astimezone(NEW_YORK).date().isoformat(),
         "net_amount": money(entry.net_amount),
         "description": entry.description,
         "status": "executed",

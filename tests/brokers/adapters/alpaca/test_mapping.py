@@ -326,6 +326,28 @@ class TestActivities:
         assert (activity.kind, activity.symbol, activity.amount) == ("dividend", "T", D("1.02"))
         assert activity.occurred_at == datetime(2026, 8, 1, 4, 0, tzinfo=UTC)
 
+    @pytest.mark.parametrize(
+        ("digits", "date", "expected"),
+        [
+            # Recorded in the evening in New York, when it is the next day already in UTC.
+            ("20261127195902844", "2026-11-27", datetime(2026, 11, 28, 0, 59, 2, 844000, UTC)),
+            # Dated later than it was recorded: it has moved already.
+            ("20261127195902844", "2026-11-30", datetime(2026, 11, 28, 0, 59, 2, 844000, UTC)),
+            # Booked late: the day is the broker's word.
+            ("20261127195902844", "2026-11-25", datetime(2026, 11, 25, 5, 0, tzinfo=UTC)),
+            ("20191127195902844", "2026-11-27", datetime(2026, 11, 27, 5, 0, tzinfo=UTC)),
+            ("20269927195902844", "2026-11-27", datetime(2026, 11, 27, 5, 0, tzinfo=UTC)),
+            ("2026", "2026-11-27", datetime(2026, 11, 27, 5, 0, tzinfo=UTC)),
+        ],
+    )
+    def test_no_activity_is_later_than_its_record(self, digits, date, expected):
+        row = payloads.dividend_activity(id=f"{digits}::5f01a7c6-15a1-42a7-bb8d-d53f90a4e4e1", date=date)
+        assert mapping.read_activity(row).occurred_at == expected
+
+    def test_a_record_of_its_own_time_counts_more_than_the_id(self):
+        row = payloads.dividend_activity(date="2026-08-01", created_at="2026-08-01T15:30:00Z")
+        assert mapping.read_activity(row).occurred_at == datetime(2026, 8, 1, 15, 30, tzinfo=UTC)
+
     def test_a_kind_that_is_new_to_us_is_kept_by_its_name(self):
         activity = mapping.read_activity(
             payloads.dividend_activity(activity_type="NEWFEE", activity_sub_type=None, description=None)
