@@ -221,6 +221,7 @@ _TONES = {
     "approved": "good",
     "needs_person": "bad",
     "busted": "bad",
+    "fills_missing": "warn",
     "fill_in_doubt": "bad",
 }
 _DATA_WORDS = {

@@ -51,9 +51,11 @@ class RestChecks:
 
     def _load(self) -> None:
         self.orders = {order.pk: order for order in Order.objects.order_by("created_at", "pk")}
-        self.fills: dict[UUID, set[str]] = {}
-        for order_id, exec_id in Execution.objects.order_by().values_list("order_id", "exec_id"):
-            self.fills.setdefault(order_id, set()).add(exec_id)
+        counted = Execution.objects.filter(busted_at=None, corrected_at=None).order_by()
+        self.counted = set(counted.values_list("exec_id", flat=True))
+        self.standing = {
+            one.exec_id: one.last_qty for held in self.book.accounts.values() for one in held.executions
+        }
         self.matched = set(
             OrderEvent.objects.filter(kind="adopted_by_match").values_list("order_id", flat=True)
         )
@@ -85,32 +87,43 @@ class RestChecks:
             )
         if held.external and ours.origin != "external" and not self._is_double(held, ours):
             self._report("wrongly tied", f"{held.id} was placed by hand, shown as {ours.client_order_id}")
-        if held.id != ours.broker_order_id or any(name in self.book.busted for name in held.executions):
+        if held.id != ours.broker_order_id:
             return
-        if not self.fills.get(ours.pk, set()).isdisjoint(self.book.busted):
-            return
-        is_same_state = ours.status in AT_BROKER.get(held.view.status, {ours.status})
-        if is_same_state and ours.cum_qty == held.view.cum_qty:
-            return
-        if self._was_busted_before(held) and self._is_shown(ours):
-            return
-        theirs = f"{held.id} is {held.view.status} with {held.view.cum_qty}"
-        self._report("state differs", f"{theirs}, ours {ours.status} with {ours.cum_qty}")
+        if problem := self._difference(held, ours):
+            theirs = f"{held.id} is {held.view.status} with {held.view.cum_qty}"
+            self._report("state differs", f"{theirs}, ours {ours.status} with {ours.cum_qty}: {problem}")
 
-    def _was_busted_before(self, held: HeldOrder) -> bool:
-        """Tell whether the order counts a fill of the one it replaced that was busted since.
+    def _difference(self, held: HeldOrder, ours: Order) -> str:
+        """Say in what our order is not what really happened.
 
-        Nobody who had not heard of that fill can make out why the broker's total is larger.
+        A bust leaves the broker's own state and total behind: an order whose only fill was annulled stays
+        filled there, and one that replaced it may go on counting it. What is over there is over here, too.
         """
-        old = self.book.orders.get(held.view.replaces)
-        while old is not None:
-            if not self.book.busted.keys().isdisjoint(old.executions):
-                return True
-            old = self.book.orders.get(old.view.replaces)
-        return False
+        if held.is_live == (ours.status in CLOSED):
+            return "open at one place only"
+        fills = [name for one in self._chain(held) for name in one.executions]
+        was_busted = not self.book.busted.keys().isdisjoint(fills)
+        if not was_busted and ours.status not in AT_BROKER.get(held.view.status, {ours.status}):
+            return "another state"
+        total = sum((self._worth(name) for name in fills), ZERO)
+        return "" if ours.cum_qty == total else f"it must be {total}"
 
-    def _is_shown(self, ours: Order) -> bool:
-        return Break.objects.filter(subject=str(ours.pk), resolved_at=None).exists()
+    def _worth(self, exec_id: str) -> Decimal:
+        """Return the shares of a fill, none if it was annulled: unless nobody could tell us so.
+
+        Its position differs then, which must be shown as a break (`_check_account`).
+        """
+        annulled = self.book.busted.get(exec_id)
+        if annulled is None:
+            return self.standing[exec_id]
+        return annulled.last_qty if exec_id in self.counted else ZERO
+
+    def _chain(self, held: HeldOrder) -> list[HeldOrder]:
+        """Return the order with those that it replaced."""
+        chain = [held]
+        while (old := self.book.orders.get(chain[-1].view.replaces)) is not None:
+            chain.append(old)
+        return chain
 
     def _is_double(self, held: HeldOrder, ours: Order) -> bool:
         """The broker's one order equals ours in every field, and ours never arrived: they look the same.

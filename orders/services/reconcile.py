@@ -23,6 +23,7 @@ from brokers.types import BrokerExecution, BrokerOrder, ExecutionReport
 from orders.enums import OrderStatus
 from orders.models import Execution, Order
 from orders.selectors import in_flight_of
+from orders.services.annulled import end_if_all_told, end_if_position_agrees, find_unfilled
 from orders.services.cancel import repeat_lost_cancel
 from orders.services.ingest import (
     Implausible,
@@ -201,13 +202,24 @@ def _apply_with_replacements(
 
 
 def _apply_snapshot(account: BrokerAccount, reader: BrokerInterface, snapshot: BrokerOrder) -> None:
-    if snapshot.cum_qty > 0:
-        _fetch_fills_if_missing(account, reader, snapshot)
-    _apply(account, report_of(snapshot))
-    for leg in snapshot.legs:
-        if leg.cum_qty > 0:
-            _fetch_fills_if_missing(account, reader, leg)
-        _apply(account, report_of(leg))
+    for one in (snapshot, *snapshot.legs):
+        if one.cum_qty > 0:
+            _fetch_fills_if_missing(account, reader, one)
+        _apply(account, report_of(one))
+        _end_if_annulled(account, reader, one)
+
+
+def _end_if_annulled(account: BrokerAccount, reader: BrokerInterface, snapshot: BrokerOrder) -> None:
+    """End an order that is filled there and open here, once it is clear that no fill is to come."""
+    order = find_unfilled(account, snapshot)
+    if order is None:
+        return
+    # Those of the ids that it had before a replace, too.
+    _apply_executions(account, reader, order.created_at - OVERLAP)
+    if end_if_all_told(order.pk, snapshot):
+        return
+    held = {position.symbol: position.quantity for position in reader.get_positions()}
+    end_if_position_agrees(order.pk, snapshot, held=held.get(order.symbol, Decimal(0)))
 
 
 def _fetch_fills_if_missing(account: BrokerAccount, reader: BrokerInterface, snapshot: BrokerOrder) -> None:
