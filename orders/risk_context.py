@@ -23,6 +23,7 @@ from orders.models import Order
 from orders.open_orders import counted_by_broker, facts_of_open, group_of
 from orders.reservations import remaining_reservation
 from orders.statements import BOUGHT_SINCE, DISCLOSURES, OPEN_OR_RECENT, OPENED_SINCE, POSITIONS
+from orders.unconfirmed import facts_of_unconfirmed
 from orders.wire import request_of
 from portfolios.services.opening import open_linked_account
 from risk.facts import (
@@ -38,7 +39,6 @@ from risk.facts import (
     Purpose,
     RecentIntentFacts,
     ReplacementFacts,
-    UnconfirmedOrderFacts,
     UserFacts,
 )
 from risk.selectors import halts_covering
@@ -144,16 +144,7 @@ def build_context(
         session=market.session,
         position=_position_facts(positions, request.symbol),
         open_orders=tuple(facts_of_open(others, account)),
-        unconfirmed_orders=tuple(
-            UnconfirmedOrderFacts(
-                id=str(order.pk),
-                client_order_id=order.client_order_id,
-                symbol=order.symbol,
-                since=order.submitted_at,
-            )
-            for order in others
-            if order.status == OrderStatus.UNCONFIRMED
-        ),
+        unconfirmed_orders=facts_of_unconfirmed(others, sending),
         recent_intents=tuple(_recent_facts(order) for order in recent if order.account_id == account.pk),
         halts=halts_covering(user_id=user.pk, account_id=account.pk, broker=account.broker),
         existing_order=(

@@ -19,6 +19,7 @@ from brokers.models import BrokerAccount
 from brokers.services.inbox import record_event
 from brokers.types import StreamEvent
 from orders.enums import OutboxStatus
+from orders.exceptions import OrderDenied
 from orders.models import Order, OutboxMessage
 from orders.services.cancel import cancel_order
 from orders.services.ingest import apply_pending_events
@@ -290,6 +291,52 @@ def test_nothing_new_leaves_on_a_decision_made_before_an_order_became_unconfirme
     assert not send(second)
     assert fresh(second).status == "queued"
     assert len(book.posts) == 1
+
+
+def test_nothing_new_leaves_on_a_decision_made_while_a_doubtful_order_was_sent_again(
+    user: User, account: BrokerAccount, doubtful: Order, book: ScriptedBook
+) -> None:
+    """The doubt is as old as the first copy: it is not the repeat's answer that begins it."""
+    answers: list[tuple[str, ...]] = []
+
+    def place_another_and_fail() -> None:
+        answers.append(tuple(codes_against(user, account)))
+        raise OutcomeUnknown("reset")
+
+    make_ready_again(doubtful)
+    book.before.append(place_another_and_fail)
+    send(doubtful)
+    assert fresh(doubtful).status == "unconfirmed"
+    assert answers == [("A05",)]
+
+
+def codes_against(user: User, account: BrokerAccount) -> list[str]:
+    """Return the codes of the checks that refuse an order for another symbol just now."""
+    with pytest.raises(OrderDenied) as denied:
+        place(user, account, symbol="BETA")
+    return [one["code"] for one in denied.value.details["findings"] if one["severity"] == "hard"]
+
+
+def test_two_orders_in_doubt_do_not_wait_for_each_other(
+    user: User, account: BrokerAccount, book: ScriptedBook
+) -> None:
+    """However both came to be in doubt: the first is sent again, and then the second."""
+    from tests.orders.services.test_submit import age_decision
+
+    first, second = place(user, account).order, place(user, account, symbol="BETA").order
+    for order in (first, second):
+        book.raise_next(OutcomeUnknown("reset"))
+        send(order)
+        age_doubt(first, 4)
+    for order in (first, second):
+        make_ready_again(order)
+        age_decision(order, seconds=30)
+    assert not send(second)
+    assert send(first)
+    assert fresh(first).status == "accepted"
+    OutboxMessage.objects.filter(order=second).update(not_before=utc_now())
+    assert send(second)
+    assert fresh(second).status == "accepted"
 
 
 def test_a_cancel_waits_for_a_broken_link_instead_of_being_given_up(
