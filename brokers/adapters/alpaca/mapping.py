@@ -323,14 +323,13 @@ def _time_of_day(row: Mapping[str, Any]) -> datetime:
     Dates may lie after the record (settlement). What was recorded before an account's opening balances were
     read is among them and must not be booked after them, so no activity is later than its record.
     """
-    day = read_day_start(row, "date")
-    recorded = read_time(row, "created_at") or read_id_time(row, "id")
+    created = read_time(row, "created_at")
+    day = read_day_start(row, "date") or created
     if day is None:
-        if recorded is None:
-            raise UnreadableAnswer("date is missing")
-        return recorded
+        raise UnreadableAnswer("date is missing")
+    recorded = created or read_id_time(row, "id")
     is_near = recorded is not None and day - LONGEST_SETTLEMENT <= recorded < day + timedelta(days=1)
-    return recorded if recorded is not None and is_near else day
+    return recorded if recorded and is_near else day
 
 
 def _activity_kind(word: str) -> ActivityKind:

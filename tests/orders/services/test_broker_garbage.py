@@ -7,7 +7,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -30,7 +29,6 @@ from orders.services.submit import claim_and_send
 from portfolios.models import Break, LedgerEntry, Portfolio
 from portfolios.services.sync import sync_book
 from tests.orders.helpers import fresh, place
-from tradeplatform.common.clock import utc_now
 from tradeplatform.models import User
 
 DEADLINE = 15.0
@@ -263,8 +261,6 @@ ACTIVITY_NONSENSE = {
 @pytest.mark.parametrize("name", ACTIVITY_NONSENSE)
 def test_a_transfer_told_in_nonsense_is_not_booked_but_seen(broker, user, name):
     account, other = link(broker, user, cash="0"), link(broker, user, cash="0")
-    # An activity has a day only; one of the day on which a book was opened counts as in its opening.
-    Portfolio.objects.update(opened_at=utc_now() - timedelta(days=3))
     for one in (account, other):
         broker.control("cash", account_id=one.broker_account_id, amount="250")
     before = money(account)
