@@ -126,7 +126,7 @@ TITLES = {
     "adopted": "Found at the broker",
     "acknowledged": "Answer of the broker stored",
     "needs_person": "Needs a decision by a person",
-    "fills_missing": "Filled at the broker, whose list does not show all of its fills",
+    "fills_missing": "Closed at the broker, whose list does not show all of its fills yet",
     "fill_in_doubt": "A fill was reported that is not counted until the broker's own order confirms it",
 }
 

@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from brokers.enums import BrokerOrderStatus, ExecType
 from brokers.types import ExecutionReport
-from orders.enums import CLOSED, OrderStatus
+from orders.enums import CLOSED, UNFINISHED, OrderStatus
+from orders.execution_facts import ExecutionFact, fact_from, misses_fills
 
 ZERO = Decimal(0)
 AVERAGE_STEP = Decimal("0.000000001")
@@ -204,17 +205,6 @@ def advance(status: OrderStatus, trigger: Trigger, *, cum_qty: Decimal = ZERO) -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionFact:
-    """One unique execution. A corrected one is superseded by another; a busted one never counted."""
-
-    exec_id: str
-    last_qty: Decimal
-    last_px: Decimal
-    busted: bool = False
-    corrected: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderState:
     """What the state machine knows of an order. `quantity` is None for a notional order."""
 
@@ -247,7 +237,11 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """Result of one report. `deferred` asks the caller to offer it again once the missing fact is there."""
+    """Result of one report. `deferred` asks the caller to offer it again once the missing fact is there.
+
+    `fills_missing`: the broker has closed the order, and told of more fills than are here. It stays open
+    until they are, so that what they have used up is not given out a second time.
+    """
 
     state: OrderState
     trigger: Trigger | None = None
@@ -256,6 +250,7 @@ class Applied:
     corrected_exec_id: str = ""
     incidents: tuple[str, ...] = ()
     deferred: bool = False
+    fills_missing: bool = False
 
 
 _SIMPLE_TRIGGERS = {
@@ -268,6 +263,8 @@ _SIMPLE_TRIGGERS = {
     ExecType.CANCEL_REJECTED: Trigger.CANCEL_REFUSED,
     ExecType.REPLACE_REJECTED: Trigger.REPLACE_REFUSED,
 }
+# What is closed already has nothing left to hold back; it only waits to be told of the fills.
+_MAY_WAIT_FOR_FILLS = UNFINISHED | {OrderStatus.NOT_SENT}
 
 
 def apply_execution_report(state: OrderState, report: ExecutionReport) -> Applied:
@@ -288,18 +285,10 @@ def apply_execution_report(state: OrderState, report: ExecutionReport) -> Applie
     trigger = _SIMPLE_TRIGGERS.get(report.exec_type)
     if trigger is None:
         return Applied(state=state)
+    may_wait = trigger in _CLOSING and state.status in _MAY_WAIT_FOR_FILLS
+    if may_wait and misses_fills(state.executions, state.quantity, report):
+        return replace(_move(state, Trigger.ACCEPTED), fills_missing=True)
     return _move(state, trigger)
-
-
-def fact_from(report: ExecutionReport) -> ExecutionFact | None:
-    """Return the execution that a trade report names, or None when its numbers are not a trade's."""
-    if not report.exec_id or report.last_qty is None or report.last_px is None:
-        return None
-    if not (report.last_qty.is_finite() and report.last_px.is_finite()):
-        return None
-    if report.last_qty <= 0 or report.last_px < 0:
-        return None
-    return ExecutionFact(exec_id=report.exec_id, last_qty=report.last_qty, last_px=report.last_px)
 
 
 def _apply_trade(state: OrderState, report: ExecutionReport) -> Applied:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from orders.enums import OrderStatus
+from orders.execution_facts import ExecutionFact
 from orders.models import Execution, Order
-from orders.state_machine import ExecutionFact, OrderState
+from orders.state_machine import OrderState
 from orders.statements import EXECUTIONS
 
 
@@ -20,6 +21,7 @@ def state_of(order: Order, executions: Iterable[Execution] | None = None) -> Ord
                 last_px=row.last_px,
                 busted=row.busted_at is not None,
                 corrected=row.corrected_at is not None,
+                broker_order_id=row.broker_order_id,
             )
             for row in (EXECUTIONS.all(order=order.pk) if executions is None else executions)
         ),

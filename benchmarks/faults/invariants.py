@@ -20,7 +20,8 @@ from django.db import connections
 from benchmarks.faults.oracle import Violations
 from benchmarks.faults.world import World
 from orders.enums import OrderStatus
-from orders.state_machine import ExecutionFact, OrderState
+from orders.execution_facts import ExecutionFact
+from orders.state_machine import OrderState
 
 ZERO = Decimal(0)
 FULL_CHECK_STEPS = 500

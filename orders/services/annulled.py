@@ -1,4 +1,4 @@
-"""Ends an order that the broker has filled, though not all of its fills are there any more.
+"""Ends an order that the broker has filled or closed, though not all of its fills are there any more.
 
 A fill that was annulled before anybody here heard of it is in no list. Counting fills, we would wait for it
 for ever: the order would keep its cash and its shares, so that even an exit could not be sold, and a cancel
@@ -28,13 +28,21 @@ logger = structlog.get_logger(__name__)
 
 # A list of fills may lag behind the order's own state for about this long.
 FILLS_MAY_FOLLOW = timedelta(seconds=60)
+_OVER = frozenset(
+    {
+        BrokerOrderStatus.FILLED,
+        BrokerOrderStatus.CANCELED,
+        BrokerOrderStatus.EXPIRED,
+        BrokerOrderStatus.REJECTED,
+    }
+)
 ACTOR = "system:dispatcher"
 MISSING = "fills_missing"
 
 
 def find_unfilled(account: BrokerAccount, snapshot: BrokerOrder) -> Order | None:
-    """Return our order if it waits for fills although the broker has filled it."""
-    if snapshot.status is not BrokerOrderStatus.FILLED:
+    """Return our order if it waits for fills although it is over at the broker."""
+    if snapshot.status not in _OVER:
         return None
     order = BY_BROKER_ID.first(account=account.pk, broker_order_id=snapshot.broker_order_id)
     return None if order is None or order.is_closed else order
@@ -119,14 +127,17 @@ def _ours(order: Order) -> Decimal:
 
 
 def _end(order: Order, snapshot: BrokerOrder, now: datetime) -> None:
-    """Close it as an order closes whose fill is annulled after it was filled."""
-    logger.warning("filled_order_lacks_fills", order=str(order.pk), broker_order_id=snapshot.broker_order_id)
+    """Close it: a filled one as an order closes whose fill is annulled after it was filled.
+
+    Without the broker's total, which may go on counting what is in no list.
+    """
+    logger.warning("closed_order_lacks_fills", order=str(order.pk), broker_order_id=snapshot.broker_order_id)
+    is_expired = snapshot.status is BrokerOrderStatus.EXPIRED
     report = ExecutionReport(
-        exec_type=ExecType.CANCELED,
+        exec_type=ExecType.EXPIRED if is_expired else ExecType.CANCELED,
         broker_order_id=snapshot.broker_order_id,
         client_order_id=snapshot.client_order_id,
         transact_time=snapshot.updated_at,
-        order=snapshot,
-        text="The broker has filled it and lists fewer fills: the others were annulled.",
+        text="The broker lists fewer fills than it counted: the others were annulled.",
     )
     apply_report_locked(order.account, report, received_at=now, known=order)

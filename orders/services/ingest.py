@@ -236,6 +236,8 @@ def _apply_to_order(
         if execution is not None:
             append_row(execution)
         _note_incidents(order, report, applied, received_at)
+        if applied.fills_missing:
+            _note_missing_fills(order, report, received_at)
         _store_facts(order, report, applied, received_at)
 
 
@@ -371,6 +373,19 @@ def _note_incidents(order: Order, report: ExecutionReport, applied: Applied, at:
         record_fact(
             order, incident, actor=ACTOR, at=at, data={"exec_id": report.exec_id, "text": report.text}
         )
+
+
+def _note_missing_fills(order: Order, report: ExecutionReport, at: datetime) -> None:
+    """Write on the order, once for each total, that it is kept open although the broker has closed it.
+
+    The next look at the broker's lists reads the fills, and then closes it.
+    """
+    told = report.order.cum_qty if report.order is not None else report.cum_qty
+    data = {"broker_order_id": report.broker_order_id, "theirs": str(told), "ours": str(order.cum_qty)}
+    if order.journal.filter(kind="fills_missing", data__theirs=data["theirs"]).exists():
+        return
+    logger.warning("fills_missing", order=str(order.pk), **data)
+    record_fact(order, "fills_missing", actor=ACTOR, at=at, data=data)
 
 
 def _journal_data(report: ExecutionReport, at: datetime) -> dict[str, str]:

@@ -193,7 +193,7 @@ def trade(exec_id: str, quantity: str, price: str = "10") -> ExecutionReport:
     return report(ExecType.TRADE, exec_id=exec_id, last_qty=Decimal(quantity), last_px=Decimal(price))
 
 
-def snapshot(status: BrokerOrderStatus, cum_qty: str) -> BrokerOrder:
+def snapshot(status: BrokerOrderStatus, cum_qty: str, quantity: str | None = None) -> BrokerOrder:
     return BrokerOrder(
         broker_order_id="b1",
         client_order_id="c1",
@@ -202,8 +202,8 @@ def snapshot(status: BrokerOrderStatus, cum_qty: str) -> BrokerOrder:
         order_type=None,
         time_in_force=None,
         status=status,
-        quantity=None,
-        notional=Decimal(500),
+        quantity=None if quantity is None else Decimal(quantity),
+        notional=Decimal(500) if quantity is None else None,
         limit_price=None,
         stop_price=None,
         trail_amount=None,
@@ -321,6 +321,64 @@ def test_a_notional_order_is_filled_when_the_broker_says_so_and_all_fills_are_he
 def test_a_filled_snapshot_does_not_close_an_order_whose_fills_are_missing() -> None:
     told = report(ExecType.STATUS, order=snapshot(BrokerOrderStatus.FILLED, "100"))
     assert run(state(), [told]).status is S.ACCEPTED
+
+
+def canceled(cum_qty: str, quantity: str = "100", **values: object) -> ExecutionReport:
+    told = snapshot(BrokerOrderStatus.CANCELED, cum_qty, quantity)
+    return report(ExecType.CANCELED, order=told, **values)
+
+
+@pytest.mark.parametrize(
+    ("status", "waits_as"),
+    [
+        (S.SUBMITTING, S.ACCEPTED),
+        (S.UNCONFIRMED, S.ACCEPTED),
+        (S.NOT_SENT, S.ACCEPTED),
+        (S.ACCEPTED, S.ACCEPTED),
+        (S.PARTIALLY_FILLED, S.PARTIALLY_FILLED),
+        (S.PENDING_CANCEL, S.PENDING_CANCEL),
+        (S.PENDING_REPLACE, S.PENDING_REPLACE),
+    ],
+)
+@pytest.mark.parametrize("kind", [ExecType.CANCELED, ExecType.EXPIRED, ExecType.REJECTED])
+def test_an_order_is_not_closed_before_all_of_its_fills_are_here(
+    status: OrderStatus, waits_as: OrderStatus, kind: ExecType
+) -> None:
+    told = report(kind, order=snapshot(BrokerOrderStatus.CANCELED, "30", "100"))
+    applied = apply_execution_report(state(status), told)
+    assert (applied.state.status, applied.fills_missing) == (waits_as, True)
+    complete = run(state(status), [trade("e1", "30"), told])
+    assert complete.status in (S.CANCELED, S.EXPIRED)
+
+
+def test_a_close_without_a_total_is_taken_at_its_word() -> None:
+    assert run(state(), [report(ExecType.CANCELED)]).status is S.CANCELED
+
+
+def test_a_rejected_order_stays_rejected_whatever_total_is_told() -> None:
+    assert run(state(S.REJECTED), [canceled("30")]).status is S.REJECTED
+
+
+@pytest.mark.parametrize(("told", "is_complete"), [("30", True), ("70", True), ("50", False), ("71", False)])
+def test_a_total_is_complete_with_and_without_the_busted_fills(told: str, is_complete: bool) -> None:
+    bust = report(ExecType.TRADE_CANCEL, ref_exec_id="e2")
+    end = run(state(), [trade("e1", "30"), trade("e2", "40"), bust, canceled(told)])
+    assert (end.status is S.CANCELED) is is_complete
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told", "is_complete"),
+    [("100", "50", True), ("100", "51", False), ("60", "10", True), ("60", "11", False)],
+)
+def test_after_a_replace_the_total_counts_the_whole_order_or_the_rest(
+    quantity: str, told: str, is_complete: bool
+) -> None:
+    """40 have filled under the old id; the new one is for all 100 or for the 60 that were left."""
+    later = report(
+        ExecType.TRADE, broker_order_id="b2", exec_id="e2", last_qty=Decimal(10), last_px=Decimal(10)
+    )
+    end = run(state(), [trade("e1", "40"), later, canceled(told, quantity, broker_order_id="b2")])
+    assert (end.status is S.CANCELED) is is_complete
 
 
 def test_a_live_order_that_was_believed_unsent_is_an_incident() -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from brokers.enums import BrokerOrderStatus
 from brokers.exceptions import Unavailable
 from brokers.models import BrokerAccount
 from brokers.types import BrokerPosition
@@ -114,6 +115,35 @@ def test_a_total_that_goes_on_counting_an_annulled_fill_is_held_against_the_posi
     with use_clock(later(FILLS_MAY_FOLLOW)):
         reconcile_account(account.pk)
     assert (fresh(order).status, fresh(order).cum_qty) == ("canceled", D("6"))
+
+
+@pytest.mark.parametrize("status", [BrokerOrderStatus.CANCELED, BrokerOrderStatus.EXPIRED])
+def test_an_order_that_was_closed_ends_as_well_though_its_total_counts_an_annulled_fill(
+    account: BrokerAccount, order: Order, book: ScriptedBook, status: BrokerOrderStatus
+) -> None:
+    book.executions.remove(book.fill(book.orders[order.broker_order_id], D("4"), D("10")))
+    book.set_status(order.broker_order_id, status)
+    reconcile_account(account.pk)
+    assert fresh(order).status == "accepted"
+    with use_clock(later(FILLS_MAY_FOLLOW)):
+        reconcile_account(account.pk)
+    assert (fresh(order).status, fresh(order).cum_qty) == (str(status), D(0))
+
+
+def test_an_order_that_was_closed_waits_while_the_position_shows_its_missing_fill(
+    account: BrokerAccount, order: Order, book: ScriptedBook
+) -> None:
+    execution = book.fill(book.orders[order.broker_order_id], D("4"), D("10"))
+    book.executions.clear()
+    book.set_status(order.broker_order_id, BrokerOrderStatus.CANCELED)
+    book.positions = [BrokerPosition(symbol="ACME", quantity=D("4"), avg_price=D("10"), market_price=None)]
+    reconcile_account(account.pk)
+    with use_clock(later(FILLS_MAY_FOLLOW)):
+        reconcile_account(account.pk)
+        assert fresh(order).status == "accepted"
+        book.executions.append(execution)
+        reconcile_account(account.pk)
+    assert (fresh(order).status, fresh(order).cum_qty) == ("canceled", D("4"))
 
 
 def test_a_position_that_cannot_be_read_proves_nothing(

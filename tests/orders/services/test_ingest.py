@@ -5,17 +5,21 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from brokers.enums import BrokerOrderStatus
+from brokers.exceptions import OutcomeUnknown
 from brokers.models import BrokerAccount, BrokerEvent
 from brokers.services.inbox import record_event
 from brokers.types import StreamEvent
 from orders import statements
+from orders.exceptions import OrderDenied
 from orders.models import Execution, Order
 from orders.services import ingest
 from orders.services.cancel import cancel_order
 from orders.services.ingest import apply_pending_events
 from orders.services.reconcile import backfill_account, reconcile_account
+from orders.services.resolve import resolve_unknown
 from portfolios.models import Portfolio, Position
-from tests.orders.helpers import D, fresh, place, send
+from tests.orders.helpers import D, fresh, outbox, place, send
 from tests.orders.scripted_broker import ScriptedBook
 from tradeplatform.common.prepared import PreparedQuery
 from tradeplatform.models import User, UserEvent
@@ -127,6 +131,64 @@ def test_a_fill_after_a_cancel_is_booked(user: User, account: BrokerAccount, ord
     order = fresh(order)
     assert (order.status, order.cum_qty) == ("canceled", D("4"))
     assert Position.objects.get(symbol="ACME").quantity == D("4")
+
+
+def hold(user: User, account: BrokerAccount, book: ScriptedBook, quantity: str) -> None:
+    """Buy shares and book them."""
+    bought = place(user, account, quantity=quantity).order
+    send(bought)
+    book.fill(book.orders[fresh(bought).broker_order_id], D(quantity), D("10"))
+    backfill_account(account.pk)
+    assert Position.objects.get(symbol="ACME").quantity == D(quantity)
+
+
+def expire_with_an_untold_fill(account: BrokerAccount, order: Order, book: ScriptedBook) -> None:
+    """6 of 10 fill, the message of it is lost, and then the broker's message says that the order expired."""
+    book.fill(book.orders[order.broker_order_id], D("6"), D("10"))
+    book.set_status(order.broker_order_id, BrokerOrderStatus.EXPIRED)
+    deliver(account, "x", exec_type="expired", broker_order_id=order.broker_order_id)
+
+
+def test_a_closed_order_holds_its_shares_until_its_last_fills_are_here(
+    user: User, account: BrokerAccount, book: ScriptedBook
+) -> None:
+    hold(user, account, book, "10")
+    sale = place(user, account, side="sell", quantity="10").order
+    send(sale)
+    expire_with_an_untold_fill(account, fresh(sale), book)
+    assert not fresh(sale).is_closed
+    with pytest.raises(OrderDenied, match="are held by order"):
+        place(user, account, side="sell", quantity="5")
+
+    reconcile_account(account.pk)
+    sale = fresh(sale)
+    assert (sale.status, sale.cum_qty) == ("expired", D("6"))
+    assert Position.objects.get(symbol="ACME").quantity == D("4")
+    assert place(user, account, side="sell", quantity="4").order.status == "queued"
+
+
+def test_a_close_that_waits_for_fills_is_written_on_the_order_once(
+    account: BrokerAccount, order: Order, book: ScriptedBook
+) -> None:
+    expire_with_an_untold_fill(account, order, book)
+    deliver(account, "again", exec_type="expired", broker_order_id=order.broker_order_id)
+    (entry,) = order.journal.filter(kind="fills_missing")
+    assert (entry.data["theirs"], entry.data["ours"]) == ("6", "0")
+
+
+def test_an_order_in_doubt_that_is_found_closed_waits_for_its_fills_as_well(
+    user: User, account: BrokerAccount, book: ScriptedBook
+) -> None:
+    placed = place(user, account).order
+    book.raise_next(OutcomeUnknown("504"), after=True)
+    send(placed)
+    (held,) = book.orders.values()
+    book.fill(held, D("6"), D("10"))
+    book.set_status(held.broker_order_id, BrokerOrderStatus.CANCELED)
+    assert resolve_unknown(outbox(placed).pk)
+    assert fresh(placed).status == "accepted"
+    reconcile_account(account.pk)
+    assert (fresh(placed).status, fresh(placed).cum_qty) == ("canceled", D("6"))
 
 
 def test_a_fill_that_overtakes_the_acknowledgement_finds_its_order(
