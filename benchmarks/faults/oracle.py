@@ -1,7 +1,7 @@
 """What must never happen, judged where it would happen: at the moment the bytes leave, and in the book."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import Q, QuerySet
 
-from benchmarks.faults.book import PRICES, Book, HeldOrder
+from benchmarks.faults.book import PRICES, Book, HeldAccount, HeldOrder
 from benchmarks.faults.world import World
 from brokers.enums import OrderType, Side
 from brokers.types import AccountHandle, DecisionToken, OrderRequest, ReplaceRequest, hash_order
@@ -79,6 +79,36 @@ class Violations:
             self.examples.append(f"{name} at {at:.3f} s: {detail}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """An order as the broker would hold it. `left` is what the write lets fill that nothing does by now;
+    `others` are the account's live orders beside it."""
+
+    handle: AccountHandle
+    request: OrderRequest
+    held: HeldAccount
+    left: Decimal
+    others: Sequence[HeldOrder]
+
+    @property
+    def position(self) -> Decimal:
+        return self.held.positions.get(self.request.symbol, Decimal(0))
+
+    def on_order(self, side: Side) -> Decimal:
+        """Return the shares of its symbol that the other orders of one side may still trade."""
+        same = [one for one in self.others if (one.view.symbol, one.view.side) == (self.request.symbol, side)]
+        return sum((one.leaves for one in same), Decimal(0))
+
+    @property
+    def is_exit(self) -> bool:
+        """The gate's exemption by the broker's book: it buys back no more than is short, less what other
+        orders there buy back already. A sale is one: nobody sells short here, so more than is free is no
+        sale past a limit on its value but `oversold`, whatever it is worth."""
+        if self.request.side is Side.SELL:
+            return True
+        return self.left <= -self.position - self.on_order(Side.BUY)
+
+
 @dataclass
 class SendWatch:
     """Looks at every order write the moment it leaves the platform."""
@@ -112,9 +142,7 @@ class SendWatch:
             return
         self._check_committed(order.pk, client_order_id, order.status == "submitting", "submit")
         self._check_decision(handle, request, client_order_id, token)
-        self._check_halts(handle, order, request.side)
-        self._check_value(handle, request)
-        self._check_position(handle, request, client_order_id)
+        self._check_write(order, self.order_write(handle, request, client_order_id))
 
     def check_replace(
         self,
@@ -144,7 +172,35 @@ class SendWatch:
         self._check_committed(order.pk, client_order_id, order.status == "pending_replace", "replace")
         request = change_request(request_of(order), changes)
         self._check_decision(handle, request, client_order_id, token)
-        self._check_halts(handle, order, request.side)
+        old = self.book.orders[broker_order_id]
+        if old.is_live:  # else the broker refuses, and nothing comes of it
+            self._check_write(order, self.replace_write(handle, request, old))
+
+    def order_write(self, handle: AccountHandle, request: OrderRequest, client_order_id: str) -> Write:
+        """Return an order on its way; a repeat adds nothing to a copy that the broker can tell it by."""
+        copies = self.book.by_intent.get(client_order_id, []) if self.book.has_client_ids else []
+        left = copies[0].leaves if copies else request.quantity or Decimal(0)
+        return self._write(handle, request, left, copies)
+
+    def replace_write(self, handle: AccountHandle, request: OrderRequest, old: HeldOrder) -> Write:
+        """Return an order that takes the place of `old`, which has filled so far."""
+        return self._write(handle, request, (request.quantity or Decimal(0)) - old.view.cum_qty, [old])
+
+    def _write(
+        self, handle: AccountHandle, request: OrderRequest, left: Decimal, own: Sequence[HeldOrder]
+    ) -> Write:
+        held = self.book.accounts[handle.broker_account_id]
+        others = [one for one in held.orders if one.is_live and one not in own]
+        return Write(handle=handle, request=request, held=held, left=left, others=others)
+
+    def _check_write(self, order: Order, write: Write) -> None:
+        self._check_halts(order, write)
+        self.check_limits(write)
+
+    def check_limits(self, write: Write) -> None:
+        """E01, E04, E11 and F06 by what the broker holds."""
+        self._check_value(write)
+        self._check_position(write)
 
     def _check_committed(self, order_id: UUID, client_order_id: str, is_marked: bool, kind: str) -> None:
         """The claim and SUBMITTING must be durable before any byte leaves."""
@@ -161,61 +217,48 @@ class SendWatch:
         if _DECISION.all(id=token.decision_id) != [("allow", expected)]:
             self.report("undecided send", f"{client_order_id}: no ALLOW for this hash")
 
-    def _check_halts(self, handle: AccountHandle, order: Order, side: Side) -> None:
-        if self._is_exit(handle, order.symbol, side, order.quantity):
+    def _check_halts(self, order: Order, write: Write) -> None:
+        if write.is_exit:
             return
         if _HALTS.all(
-            broker=handle.broker,
-            account=str(handle.account_id),
+            broker=write.handle.broker,
+            account=str(write.handle.account_id),
             user=str(order.user_id),
             since=self.world.now() - KILL_GRACE,
         ):
             self.report("send after kill", order.client_order_id)
 
-    def _is_exit(self, handle: AccountHandle, symbol: str, side: Side, quantity: Decimal | None) -> bool:
-        """Buying back what a second sale at the broker's own app left short is an exit, too."""
-        held = self.book.accounts[handle.broker_account_id].positions.get(symbol, Decimal(0))
-        return side is Side.SELL or (quantity or 0) <= -held
-
-    def _check_value(self, handle: AccountHandle, request: OrderRequest) -> None:
-        log = self.limit_log.get(handle.broker_account_id)
-        if not log or self._is_exit(handle, request.symbol, request.side, request.quantity):
+    def _check_value(self, write: Write) -> None:
+        """E01: what may still fill is worth no more than one order may be, unless it only reduces."""
+        number = write.handle.broker_account_id
+        log = self.limit_log.get(number)
+        if not log or write.is_exit:
             return
         since = self.world.time - DECISION_LIFE.total_seconds()
         at_start = [value for at, value in log if at <= since][-1:]
         loosest = max([*at_start, *(value for at, value in log if at > since)])
-        if (request.quantity or 0) * price_of(request) > loosest:
-            self.report("limit breach", f"order value over {loosest} at {handle.broker_account_id}")
+        if write.left * price_of(write.request) > loosest:
+            self.report("limit breach", f"order value over {loosest} at {number}")
 
-    def _check_position(self, handle: AccountHandle, request: OrderRequest, client_order_id: str) -> None:
-        held = self.book.accounts[handle.broker_account_id]
+    def _check_position(self, write: Write) -> None:
+        held, request, number = write.held, write.request, write.handle.broker_account_id
         if request.symbol in held.touched_by_hand:
             return
-        quantity = request.quantity or Decimal(0)
-        others = [
-            order
-            for order in held.orders
-            if order.is_live and order.intent != client_order_id and order.view.symbol == request.symbol
-        ]
-        position = held.positions.get(request.symbol, Decimal(0))
         if request.side is Side.SELL:
-            leaving = sum((order.leaves for order in others if order.view.side is Side.SELL), Decimal(0))
-            if leaving + quantity > position:
-                self.report("limit breach", f"oversold {request.symbol} at {handle.broker_account_id}")
+            if write.on_order(Side.SELL) + write.left > write.position:
+                self.report("limit breach", f"oversold {request.symbol} at {number}")
             return
-        price = PRICES[request.symbol]
-        on_order = sum((order.cost for order in others), Decimal(0))
-        worth = sum((PRICES[name] * number for name, number in held.positions.items()), Decimal(0))
-        share = (position * price + on_order + quantity * price_of(request)) / (held.cash + worth)
+        price, cost = PRICES[request.symbol], write.left * price_of(request)
+        on_order = sum(
+            (order.cost for order in write.others if order.view.symbol == request.symbol), Decimal(0)
+        )
+        worth = sum((PRICES[name] * quantity for name, quantity in held.positions.items()), Decimal(0))
+        share = (write.position * price + on_order + cost) / (held.cash + worth)
         if share > POSITION_SHARE * TOLERANCE:
-            self.report("limit breach", f"{request.symbol} at {share:.3f} of {handle.broker_account_id}")
-        free = held.cash - sum((order.cost for order in held.orders if order.is_live), Decimal(0))
-        if (
-            not held.touched_by_hand
-            and quantity * price_of(request) > free
-            and not self._lives(client_order_id)
-        ):
-            self.report("limit breach", f"overspent at {handle.broker_account_id}")
+            self.report("limit breach", f"{request.symbol} at {share:.3f} of {number}")
+        free = held.cash - sum((order.cost for order in write.others), Decimal(0))
+        if not held.touched_by_hand and cost > free:
+            self.report("limit breach", f"overspent at {number}")
 
     @contextmanager
     def _never_silent(self) -> Iterator[None]:
@@ -225,10 +268,6 @@ class SendWatch:
         except Exception as error:
             self.report("the judge failed", repr(error))
             raise
-
-    def _lives(self, client_order_id: str) -> bool:
-        """Tell whether a copy of this order is at the broker: a repeat's cost is counted there already."""
-        return bool(self.book.by_intent.get(client_order_id))
 
     def check_accept(self, order: HeldOrder) -> None:
         """I1: at most one order at the broker per intent."""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from brokers.enums import OrderType, Side
+from risk.engine import evaluate
 from risk.facts import Purpose, ReplacementFacts
-from risk.types import Outcome, RiskContext
+from risk.types import Outcome, RiskContext, Verdict
 from tests.risk.contexts import (
     NOW,
     context,
@@ -23,6 +24,7 @@ from tests.risk.contexts import (
     run,
     sell,
     with_account,
+    with_order,
     with_quote,
 )
 
@@ -77,6 +79,40 @@ def test_size_is_measured_against_equity_at_the_start_of_the_trade_date() -> Non
 def test_an_exit_of_any_size_is_exempt(code: str) -> None:
     poor = with_account(context(**BIG_EXIT), buying_power=D("0"), equity=D("0"), start_equity=None)
     assert outcome(code, poor) is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(("side", "holding"), [(Side.SELL, "100"), (Side.BUY, "-100")])
+@pytest.mark.parametrize(
+    ("quantity", "closed_by_others", "expected"),
+    [
+        ("100", None, Outcome.NOT_APPLICABLE),
+        ("100.000000001", None, Outcome.HARD),
+        ("60", "40", Outcome.NOT_APPLICABLE),
+        ("60.000000001", "40", Outcome.HARD),
+    ],
+)
+def test_a_sale_or_a_buying_back_is_exempt_as_far_as_it_only_reduces(
+    side: Side, holding: str, quantity: str, closed_by_others: str | None, expected: Outcome
+) -> None:
+    """Up to what is held on the other side of zero, less what open orders close already; E01 holds beyond."""
+    others = (open_order(side=side, leaves_qty=D(closed_by_others)),) if closed_by_others else ()
+    order = limit_request("100", side=side, quantity=D(quantity))
+    ctx = context(
+        order=order, position=held(holding), open_orders=others, limits=limits(max_order_value="1000")
+    )
+    assert outcome("E01", ctx) is expected
+
+
+def test_buying_back_passes_the_whole_gate_only_as_far_as_it_is_exempt() -> None:
+    """So whatever is sent for a short symbol is an exit: what goes beyond is refused as such."""
+    short = context(position=held("-100"), limits=limits(max_order_value="1000"))
+    back = with_order(short, request=limit_request("100", quantity=D("100")))
+    assert evaluate(back).verdict is Verdict.ALLOW
+    beyond = with_order(short, request=limit_request("100", quantity=D("101")))
+    assert {"E01", "F04"} <= {found.code for found in evaluate(beyond).findings}
+    others = (open_order(side=Side.BUY, leaves_qty=D("40")),)
+    twice = evaluate(replace(back, open_orders=others))
+    assert {"E01", "F06"} <= {found.code for found in twice.findings}
 
 
 @pytest.mark.parametrize("code", ["E01", "E11"])
