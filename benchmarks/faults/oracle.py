@@ -16,7 +16,7 @@ from benchmarks.faults.book import PRICES, Book, HeldAccount, HeldOrder
 from benchmarks.faults.world import World
 from brokers.enums import OrderType, Side
 from brokers.types import AccountHandle, DecisionToken, OrderRequest, ReplaceRequest, hash_order
-from orders.models import Order, OutboxMessage
+from orders.models import Execution, Order, OutboxMessage
 from orders.services.preview import change_request
 from orders.wire import request_of
 from risk.models import RiskDecisionRecord, TradingHalt
@@ -242,7 +242,7 @@ class SendWatch:
 
     def _check_position(self, write: Write) -> None:
         held, request, number = write.held, write.request, write.handle.broker_account_id
-        if request.symbol in held.touched_by_hand:
+        if request.symbol in held.touched_by_hand and not self._is_told(write):
             return
         if request.side is Side.SELL:
             if write.on_order(Side.SELL) + write.left > write.position:
@@ -259,6 +259,24 @@ class SendWatch:
         free = held.cash - sum((order.cost for order in write.others), Decimal(0))
         if not held.touched_by_hand and cost > free:
             self.report("limit breach", f"overspent at {number}")
+
+    def _is_told(self, write: Write) -> bool:
+        """Tell whether all that the broker did to the symbol was in our books when the order was decided on.
+
+        Nobody can know of a bust, or of an order placed by hand, before it is told.
+        """
+        symbol, account_id = write.request.symbol, write.handle.account_id
+        before = self.world.now() - DECISION_LIFE
+        rows = Execution.objects.filter(account_id=account_id, order__symbol=symbol).order_by()
+        booked = list(rows.values_list("exec_id", "received_at", "busted_at"))
+        standing = {exec_id for exec_id, _, busted_at in booked if busted_at is None}
+        if standing != {one.exec_id for one in write.held.executions if one.symbol == symbol}:
+            return False
+        if any(max(received_at, busted_at or received_at) > before for _, received_at, busted_at in booked):
+            return False
+        live = {one.id for one in write.others if one.view.symbol == symbol}
+        known = Order.objects.filter(account_id=account_id, broker_order_id__in=live, journal__at__lte=before)
+        return known.distinct().count() == len(live)
 
     @contextmanager
     def _never_silent(self) -> Iterator[None]:

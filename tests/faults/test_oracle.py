@@ -1,6 +1,7 @@
 """The judge of what leaves: by the broker's book, as strict as the gate and no stricter."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -8,9 +9,13 @@ import pytest
 
 from benchmarks.faults.book import Book, HeldOrder
 from benchmarks.faults.oracle import SendWatch, Violations
-from benchmarks.faults.world import World
+from benchmarks.faults.world import START, World
+from brokers.credentials import dump_credentials
 from brokers.enums import Environment, LinkKind, OrderType, Side, TimeInForce
+from brokers.models import BrokerAccount, BrokerConnection
 from brokers.types import AccountHandle, Credentials, OrderRequest
+from orders.models import Execution, Order, OrderEvent
+from tradeplatform.models import User
 
 D = Decimal
 NUMBER = "A00001"
@@ -132,3 +137,72 @@ def test_a_repeat_is_a_second_order_where_the_broker_cannot_tell() -> None:
     watch = make_watch(position="100", has_client_ids=False)
     enter(watch, Side.SELL, "100")
     assert judge_order(watch, order(Side.SELL, "100"), "c1") == [f"oversold ACME at {NUMBER}"]
+
+
+@pytest.fixture
+def account(db: None) -> BrokerAccount:
+    user = User.objects.create_user("owner@example.com", "correct-horse-battery")
+    connection = BrokerConnection.objects.create(
+        user=user, broker="sim_d", kind="api_key", credentials=dump_credentials({"key_id": "k"})
+    )
+    return BrokerAccount.objects.create(
+        id=HANDLE.account_id,
+        user=user,
+        connection=connection,
+        broker="sim_d",
+        environment="paper",
+        broker_account_id=NUMBER,
+    )
+
+
+def book_order(account: BrokerAccount, held: HeldOrder, *, told_after: float) -> Order:
+    """Write an order of the broker's into our books."""
+    ours = Order.objects.create(
+        user=account.user,
+        account=account,
+        client_order_id=held.intent,
+        broker_order_id=held.id,
+        symbol="ACME",
+        side=str(held.view.side),
+        order_type="limit",
+        time_in_force="day",
+        quantity=held.view.quantity,
+        origin="api",
+        status="accepted",
+    )
+    OrderEvent.objects.create(order=ours, at=START + timedelta(seconds=told_after), kind="adopted")
+    return ours
+
+
+@pytest.mark.parametrize(("told_after", "is_judged"), [(None, False), (99.0, False), (50.0, True)])
+def test_a_sale_is_judged_by_a_bust_that_was_told_before_it_was_decided_on(
+    account: BrokerAccount, told_after: float | None, is_judged: bool
+) -> None:
+    watch = make_watch()  # it held 10 until they were busted
+    watch.world.time = 100.0
+    bought = enter(watch, Side.BUY, "10", filled="10")
+    watch.book.accounts[NUMBER].touched_by_hand.add("ACME")
+    Execution.objects.create(
+        order=book_order(account, bought, told_after=1.0),
+        account=account,
+        exec_id="X1",
+        last_qty=D(10),
+        last_px=D(10),
+        transact_time=START,
+        received_at=START,
+        busted_at=None if told_after is None else START + timedelta(seconds=told_after),
+    )
+    assert bool(judge_order(watch, order(Side.SELL, "10"))) is is_judged
+
+
+@pytest.mark.parametrize(("told_after", "is_judged"), [(None, False), (99.0, False), (50.0, True)])
+def test_a_sale_is_judged_by_an_order_placed_by_hand_that_was_told_before(
+    account: BrokerAccount, told_after: float | None, is_judged: bool
+) -> None:
+    watch = make_watch(position="10")
+    watch.world.time = 100.0
+    by_hand = enter(watch, Side.SELL, "10", intent="hand1")
+    watch.book.accounts[NUMBER].touched_by_hand.add("ACME")
+    if told_after is not None:
+        book_order(account, by_hand, told_after=told_after)
+    assert bool(judge_order(watch, order(Side.SELL, "10"))) is is_judged
