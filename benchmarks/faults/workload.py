@@ -169,7 +169,7 @@ class Workload:
         if order is None:
             return
         if rng.random() < TWIN_SHARE:
-            self._place_by_hand(owner, request)
+            self._place_by_hand(owner, request, f"hand{key}")
         chance = rng.random()
         if chance < CANCEL_SHARE:
             self.world.after(rng.uniform(0, 15), lambda: self._cancel(owner, order.pk))
@@ -240,11 +240,10 @@ class Workload:
         if code == "A05":
             owner.waits_until = self.world.time + PATIENCE
 
-    def _place_by_hand(self, owner: Owner, request: OrderRequest) -> None:
+    def _place_by_hand(self, owner: Owner, request: OrderRequest, intent: str) -> None:
         """The same order, placed at the broker's own app: a look-alike that is not ours."""
         self.done["orders by hand"] += 1
         rng = self.world.rng("people")
-        intent = f"hand{self._number}"
         self.world.after(
             rng.uniform(0.0, 30.0),
             lambda: self.book.enter(owner.number, request, intent, external=True) and None,
