@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.services import ensure_plans
+from brokers.calendar import trade_date
 from brokers.models import BrokerAccount, BrokerConnection, LatestQuote
 from orders.models import Order, OrderDefaults
 from portfolios.models import Break, EquitySnapshot, Portfolio, Position
@@ -177,7 +178,9 @@ def test_the_curve_follows_the_chosen_range(page: Client, user: User) -> None:
     for days in range(200):
         at = now - dt.timedelta(days=days)
         EquitySnapshot.objects.update_or_create(
-            portfolio=portfolio, at=at, defaults={"trade_date": at.date(), "equity": D(100), "cash": D(100)}
+            portfolio=portfolio,
+            at=at,
+            defaults={"trade_date": trade_date(at), "equity": D(100), "cash": D(100)},
         )
 
     def points(**query: str) -> int:
