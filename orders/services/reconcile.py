@@ -210,7 +210,7 @@ def _apply_snapshot(account: BrokerAccount, reader: BrokerInterface, snapshot: B
 
 
 def _end_if_annulled(account: BrokerAccount, reader: BrokerInterface, snapshot: BrokerOrder) -> None:
-    """End an order that is filled there and open here, once it is clear that no fill is to come."""
+    """End an order that is over there and open here, once it is clear that no fill is to come."""
     order = find_unfilled(account, snapshot)
     if order is None:
         return

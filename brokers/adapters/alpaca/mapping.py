@@ -307,7 +307,7 @@ def read_activity(answer: Any) -> BrokerActivity:
         amount=read_decimal(row, "net_amount"),
         quantity=read_decimal(row, "qty"),
         currency=read_text(row, "currency"),
-        occurred_at=read_time(row, "transaction_time") or _time_of_day(row),
+        occurred_at=read_time(row, "transaction_time") or _moved_at(row),
         description=(
             read_text(row, "description")
             or read_text(row, "activity_sub_type")
@@ -317,7 +317,7 @@ def read_activity(answer: Any) -> BrokerActivity:
     )
 
 
-def _time_of_day(row: Mapping[str, Any]) -> datetime:
+def _moved_at(row: Mapping[str, Any]) -> datetime:
     """Return when money or shares moved: the activity's date, and the time of its record if that is known.
 
     Dates may lie after the record (settlement). What was recorded before an account's opening balances were
